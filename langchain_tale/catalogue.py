@@ -1,0 +1,213 @@
+"""The models we know by name, and what is known of each; nothing here asks the network.
+
+Facts come from OpenRouter's documentation as of 2026-08-22 and from a public catalogue
+snapshot of 2026-09-18. Availability changes without notice: any other slug is accepted as a
+plain string wherever a model is asked for, and nothing is ever replaced silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+
+class OpenRouterModel(StrEnum):
+    """Models by name; each value is the slug that OpenRouter takes.
+
+    The first eleven are the interface of existing callers and never change, retired or
+    not. The others are stable routes that OpenRouter itself points at what is current.
+
+    Example:
+        >>> OpenRouterModel.GPT_4O_MINI == "openai/gpt-4o-mini"
+        True
+        >>> OpenRouterModel.CLAUDE_3_5_SONNET.info.status
+        'retired'
+        >>> OpenRouterModel.CLAUDE_3_5_SONNET.info.successor
+        <OpenRouterModel.CLAUDE_SONNET_LATEST: '~anthropic/claude-sonnet-latest'>
+    """
+
+    GPT_4O = "openai/gpt-4o"
+    GPT_4O_MINI = "openai/gpt-4o-mini"
+    CLAUDE_3_5_SONNET = "anthropic/claude-3.5-sonnet"
+    CLAUDE_3_HAIKU = "anthropic/claude-3-haiku"
+    LLAMA_3_1_405B = "meta-llama/llama-3.1-405b-instruct"
+    LLAMA_3_1_70B = "meta-llama/llama-3.1-70b-instruct"
+    LLAMA_3_1_8B = "meta-llama/llama-3.1-8b-instruct"
+    GEMMA_2_27B = "google/gemma-2-27b-it"
+    MIXTRAL_8X22B = "mistralai/mixtral-8x22b-instruct"
+    GEMINI_20_FREE = "google/gemini-2.0-flash-exp:free"
+    GROK_41_FREE = "x-ai/grok-4.1-fast:free"
+
+    AUTO = "openrouter/auto"
+    FREE = "openrouter/free"
+    CLAUDE_HAIKU_LATEST = "~anthropic/claude-haiku-latest"
+    CLAUDE_SONNET_LATEST = "~anthropic/claude-sonnet-latest"
+    GEMINI_FLASH_LATEST = "~google/gemini-flash-latest"
+    GPT_MINI_LATEST = "~openai/gpt-mini-latest"
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of this model."""
+        return _INFO[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What is known of a model without asking the network.
+
+    Attributes:
+        provider: Who made it.
+        use_cases: What it is good for.
+        performance: Speed and quality in a few words.
+        context_length: Tokens it can read, prompt and answer together; None where a
+            route decides.
+        status: `"available"`, `"retired"` (gone from the catalogue), or `"route"` (a
+            name that OpenRouter points at a current model).
+        successor: What to ask instead of a retired model.
+    """
+
+    provider: str
+    use_cases: tuple[str, ...]
+    performance: str
+    context_length: int | None
+    status: Literal["available", "retired", "route"] = "available"
+    successor: OpenRouterModel | None = None
+
+
+DEFAULT_MODEL: Final = OpenRouterModel.GPT_4O_MINI
+
+
+def known_model(slug: str) -> OpenRouterModel | str:
+    """The enum member for `slug` where there is one, else `slug` itself.
+
+    Example:
+        >>> known_model("openrouter/auto")
+        <OpenRouterModel.AUTO: 'openrouter/auto'>
+        >>> known_model("qwen/qwen-max")
+        'qwen/qwen-max'
+    """
+    try:
+        return OpenRouterModel(slug)
+    except ValueError:
+        return str(slug)
+
+
+_INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
+    OpenRouterModel.GPT_4O: ModelInfo(
+        provider="OpenAI",
+        use_cases=("polished stories", "many languages", "images in the prompt"),
+        performance="fast, high quality",
+        context_length=128_000,
+    ),
+    OpenRouterModel.GPT_4O_MINI: ModelInfo(
+        provider="OpenAI",
+        use_cases=("everyday stories", "large runs", "many languages"),
+        performance="very fast, good quality, cheap",
+        context_length=128_000,
+    ),
+    OpenRouterModel.CLAUDE_3_5_SONNET: ModelInfo(
+        provider="Anthropic",
+        use_cases=("long stories", "nuanced characters"),
+        performance="medium speed, high quality",
+        context_length=200_000,
+        status="retired",
+        successor=OpenRouterModel.CLAUDE_SONNET_LATEST,
+    ),
+    OpenRouterModel.CLAUDE_3_HAIKU: ModelInfo(
+        provider="Anthropic",
+        use_cases=("short stories", "large runs"),
+        performance="very fast, good quality, cheap",
+        context_length=200_000,
+    ),
+    OpenRouterModel.LLAMA_3_1_405B: ModelInfo(
+        provider="Meta",
+        use_cases=("long stories", "open weights"),
+        performance="slow, high quality",
+        context_length=131_072,
+        status="retired",
+        successor=OpenRouterModel.LLAMA_3_1_70B,
+    ),
+    OpenRouterModel.LLAMA_3_1_70B: ModelInfo(
+        provider="Meta",
+        use_cases=("everyday stories", "open weights"),
+        performance="medium speed, good quality",
+        context_length=131_072,
+    ),
+    OpenRouterModel.LLAMA_3_1_8B: ModelInfo(
+        provider="Meta",
+        use_cases=("drafts", "large runs", "open weights"),
+        performance="very fast, simple, very cheap",
+        context_length=131_072,
+    ),
+    OpenRouterModel.GEMMA_2_27B: ModelInfo(
+        provider="Google",
+        use_cases=("short stories", "open weights"),
+        performance="medium speed, good quality, short context",
+        context_length=8_192,
+    ),
+    OpenRouterModel.MIXTRAL_8X22B: ModelInfo(
+        provider="Mistral AI",
+        use_cases=("everyday stories", "European languages", "open weights"),
+        performance="medium speed, good quality",
+        context_length=65_536,
+    ),
+    OpenRouterModel.GEMINI_20_FREE: ModelInfo(
+        provider="Google",
+        use_cases=("trying out",),
+        performance="fast, strict limits",
+        context_length=1_048_576,
+        status="retired",
+        successor=OpenRouterModel.FREE,
+    ),
+    OpenRouterModel.GROK_41_FREE: ModelInfo(
+        provider="xAI",
+        use_cases=("trying out",),
+        performance="fast, strict limits",
+        context_length=2_000_000,
+        status="retired",
+        successor=OpenRouterModel.FREE,
+    ),
+    OpenRouterModel.AUTO: ModelInfo(
+        provider="OpenRouter",
+        use_cases=("when no model is preferred", "last fallback"),
+        performance="as the model it picks for the prompt",
+        context_length=None,
+        status="route",
+    ),
+    OpenRouterModel.FREE: ModelInfo(
+        provider="OpenRouter",
+        use_cases=("trying out",),
+        performance="as the free model it picks; strict limits",
+        context_length=None,
+        status="route",
+    ),
+    OpenRouterModel.CLAUDE_HAIKU_LATEST: ModelInfo(
+        provider="Anthropic",
+        use_cases=("everyday stories", "large runs"),
+        performance="fast, good quality; the newest of its family",
+        context_length=200_000,
+        status="route",
+    ),
+    OpenRouterModel.CLAUDE_SONNET_LATEST: ModelInfo(
+        provider="Anthropic",
+        use_cases=("polished stories", "long stories", "nuanced characters"),
+        performance="medium speed, high quality; the newest of its family",
+        context_length=1_000_000,
+        status="route",
+    ),
+    OpenRouterModel.GEMINI_FLASH_LATEST: ModelInfo(
+        provider="Google",
+        use_cases=("everyday stories", "many languages", "large runs"),
+        performance="very fast, good quality; the newest of its family",
+        context_length=1_048_576,
+        status="route",
+    ),
+    OpenRouterModel.GPT_MINI_LATEST: ModelInfo(
+        provider="OpenAI",
+        use_cases=("everyday stories", "many languages", "large runs"),
+        performance="fast, good quality; the newest of its family",
+        context_length=400_000,
+        status="route",
+    ),
+}

@@ -1,0 +1,244 @@
+"""Every exception that langchain_tale raises.
+
+```
+TaleError                            `except TaleError` catches ours, and only ours
+├── ConfigurationError               nothing was sent: no key, a bad setting, a missing extra (also a ValueError)
+└── ExternalServiceError             it came from OpenRouter or from the way to it
+    ├── InvalidRequestError          400, 413, 422: the request itself is wrong
+    │   └── ContextLengthError       the prompt does not fit the model (also LangChain's ContextOverflowError)
+    ├── AuthenticationError          401
+    ├── InsufficientCreditsError     402
+    ├── PermissionDeniedError        403
+    │   └── ModerationError          403, 400: refused for what it says; `reasons`
+    ├── ModelNotFoundError           404: retired, renamed, or no endpoint may serve it
+    ├── RateLimitError               429
+    ├── RequestTimeoutError          408, 504, 524, or nobody answered in time
+    ├── UnavailableError             500, 502, 503, 529
+    ├── ConnectionFailedError        no answer at all
+    ├── MalformedReplyError          an answer that is none
+    │   ├── EmptyReplyError          finished, but said nothing
+    │   └── BrokenStreamError        ended before it was finished; `partial_text`
+    └── AllModelsFailedError         several tries failed; `attempts` has each of them
+```
+
+Leaves also inherit langchain-core's `ModelError` twin, so that code written for any
+LangChain provider catches them. Messages say what happened, to which model, and what to
+do; keys and prompts never appear in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core import exceptions as core
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import ValidationError
+
+
+class TaleError(Exception):
+    """Base of every exception of ours."""
+
+
+class ConfigurationError(TaleError, ValueError):
+    """Nothing was sent: a key is missing, or a setting or argument is not allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What one request to one model came to.
+
+    Attributes:
+        number: Counts from 1 within one logical call.
+        model: The model that was asked.
+        answered_by: The model that answered, where it says so.
+        provider_name: The host that served it, where known.
+        error: Why it failed, or None where it succeeded.
+        waited_s: Seconds waited before it.
+        latency_s: Seconds from asking to the end of the answer or to the failure.
+        cost_usd: What the server charged for it, or None where it did not say.
+    """
+
+    number: int
+    model: str
+    answered_by: str | None = None
+    provider_name: str | None = None
+    error: Exception | None = None
+    waited_s: float = 0.0
+    latency_s: float = 0.0
+    cost_usd: float | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether this attempt gave the answer."""
+        return self.error is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same facts, fit for JSON: the error as its class, message and status."""
+        return {
+            "number": self.number,
+            "model": self.model,
+            "answered_by": self.answered_by,
+            "provider_name": self.provider_name,
+            "error": None if self.error is None else type(self.error).__name__,
+            "error_message": None if self.error is None else str(self.error),
+            "status_code": getattr(self.error, "status_code", None),
+            "waited_s": round(self.waited_s, 3),
+            "latency_s": round(self.latency_s, 3),
+            "cost_usd": self.cost_usd,
+        }
+
+
+class ExternalServiceError(TaleError, core.ModelError):
+    """OpenRouter, a provider behind it or the way there failed.
+
+    Attributes:
+        status_code: HTTP status, or the code a 200 carried in its body.
+        error_type: OpenRouter's word for it, e.g. `"rate_limit_exceeded"`.
+        model: The model that was asked.
+        provider_name: The host that failed.
+        generation_id: OpenRouter's id of the generation, for a post-mortem.
+        request_id: The id of the request, where the caller or server gave one.
+        retry_after_s: Seconds the server asked to wait.
+        partial_text: Text that arrived before a stream broke.
+        raw: The error body as it came.
+        retryable: The server's own word on whether to try again.
+
+    Each is None where unknown.
+    """
+
+    def __init__(  # one keyword for each fact a handler may need
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        error_type: str | None = None,
+        model: str | None = None,
+        provider_name: str | None = None,
+        generation_id: str | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+        partial_text: str | None = None,
+        raw: Any = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.error_type = error_type
+        self.model = model
+        self.provider_name = provider_name
+        self.generation_id = generation_id
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        self.partial_text = partial_text
+        self.raw = raw
+        self.retryable = retryable
+
+
+class InvalidRequestError(ExternalServiceError, core.ModelInvalidRequestError):
+    """The request itself is wrong; sending it again changes nothing."""
+
+
+class ContextLengthError(InvalidRequestError, core.ContextOverflowError):
+    """The prompt is longer than the model can read."""
+
+
+class AuthenticationError(ExternalServiceError, core.ModelAuthenticationError):
+    """The API key is missing, wrong, disabled or expired."""
+
+
+class InsufficientCreditsError(ExternalServiceError):
+    """The account or the key has no credit left for this request."""
+
+
+class PermissionDeniedError(ExternalServiceError, core.ModelPermissionDeniedError):
+    """The key may not do this, or a guardrail or budget forbids it."""
+
+
+class ModerationError(PermissionDeniedError):
+    """The content was refused.
+
+    Attributes:
+        reasons: What it was flagged for, where the server says so.
+    """
+
+    reasons: tuple[str, ...] = ()
+
+
+class ModelNotFoundError(ExternalServiceError, core.ModelNotFoundError):
+    """The model is unknown or retired, or no endpoint may serve this request."""
+
+
+class RateLimitError(ExternalServiceError, core.ModelRateLimitError):
+    """Too many requests: of ours to OpenRouter, or of everybody's to the provider."""
+
+
+class RequestTimeoutError(ExternalServiceError, core.ModelTimeoutError):
+    """No answer in time."""
+
+
+class UnavailableError(ExternalServiceError, core.ModelAPIError):
+    """The model or its provider is down or overloaded."""
+
+
+class ConnectionFailedError(ExternalServiceError, core.ModelConnectionError):
+    """No connection, or it was lost before an answer came."""
+
+
+class MalformedReplyError(ExternalServiceError, core.ModelAPIError):
+    """An answer arrived that is not what the API promises."""
+
+
+class EmptyReplyError(MalformedReplyError):
+    """The model finished and said nothing."""
+
+
+class BrokenStreamError(MalformedReplyError):
+    """The stream ended before the model had finished; see `partial_text`."""
+
+
+class AllModelsFailedError(ExternalServiceError):
+    """Several tries, and none gave an answer.
+
+    Attributes:
+        attempts: Every try in order, each with its error.
+    """
+
+    attempts: tuple[Attempt, ...]
+
+    def __init__(
+        self, message: str, *, attempts: Sequence[Attempt] = (), partial_text: str | None = None
+    ) -> None:
+        last = attempts[-1].error if attempts else None
+        super().__init__(
+            message,
+            status_code=getattr(last, "status_code", None),
+            error_type=getattr(last, "error_type", None),
+            model=attempts[-1].model if attempts else None,
+            provider_name=getattr(last, "provider_name", None),
+            generation_id=getattr(last, "generation_id", None),
+            retry_after_s=getattr(last, "retry_after_s", None),
+            partial_text=partial_text,
+        )
+        self.attempts = tuple(attempts)
+
+
+def one_sentence(error: ValidationError, *, of: str) -> str:
+    """Pydantic's complaint as one sentence that quotes no value.
+
+    Args:
+        error: What pydantic raised.
+        of: What was being validated, e.g. `"StoryRequest"`.
+
+    Returns:
+        `"StoryRequest.age: Input should be greater than or equal to 1"`; several
+        complaints are joined by semicolons.
+    """
+    complaints = (
+        (".".join(str(part) for part in (of, *item["loc"])), item["msg"])
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+    return "; ".join(f"{where}: {what.removeprefix('Value error, ')}" for where, what in complaints)

@@ -1,0 +1,181 @@
+"""Error bodies in, our exceptions out; pure.
+
+OpenRouter has four envelopes (§8.1 of its documentation) and two places for `error_type`; an
+error may come with its HTTP status, inside a 200, inside a choice, or in mid-stream. All of
+them become one class each, chosen by `error_type` first and by status second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langchain_tale import errors
+
+_BY_TYPE: Final[dict[str, type[errors.ExternalServiceError]]] = {
+    "context_length_exceeded": errors.ContextLengthError,
+    "max_tokens_exceeded": errors.ContextLengthError,
+    "token_limit_exceeded": errors.ContextLengthError,
+    "string_too_long": errors.ContextLengthError,
+    "content_policy_violation": errors.ModerationError,
+    "refusal": errors.ModerationError,
+    "authentication": errors.AuthenticationError,
+    "payment_required": errors.InsufficientCreditsError,
+    "permission_denied": errors.PermissionDeniedError,
+    "not_found": errors.ModelNotFoundError,
+    "rate_limit_exceeded": errors.RateLimitError,
+    "server": errors.UnavailableError,
+    "unmapped": errors.UnavailableError,
+    "provider_unavailable": errors.UnavailableError,
+    "provider_overloaded": errors.UnavailableError,
+    "timeout": errors.RequestTimeoutError,
+}
+_BY_STATUS: Final[dict[int, type[errors.ExternalServiceError]]] = {
+    401: errors.AuthenticationError,
+    402: errors.InsufficientCreditsError,
+    403: errors.PermissionDeniedError,
+    404: errors.ModelNotFoundError,
+    408: errors.RequestTimeoutError,
+    429: errors.RateLimitError,
+    504: errors.RequestTimeoutError,
+    524: errors.RequestTimeoutError,
+}
+_MODEL_CODES: Final = frozenset({"model_not_found", "wrong_endpoint"})
+_SAYING: Final[dict[type[errors.ExternalServiceError], tuple[str, str]]] = {
+    errors.ContextLengthError: ("cannot read a prompt this long", "shorten it or ask a model with a longer context"),
+    errors.ModerationError: ("refused the content", "change what is asked for"),
+    errors.AuthenticationError: ("was not asked, because the API key is not accepted", "check OPENROUTER_API_KEY"),
+    errors.InsufficientCreditsError: ("was not asked, because the credit is used up", "add credits or lower max_tokens"),
+    errors.PermissionDeniedError: ("may not be asked with this API key", "check its limits and guardrails"),
+    errors.ModelNotFoundError: ("is not available", "choose another model"),
+    errors.RateLimitError: ("is rate limited", "wait, or ask another model"),
+    errors.RequestTimeoutError: ("did not answer in time", "try again, or raise timeout"),
+    errors.UnavailableError: ("is unavailable", "try again or ask another model"),
+    errors.InvalidRequestError: ("does not accept this request", "correct the arguments"),
+    errors.ExternalServiceError: ("failed", "see .raw"),
+}
+_KEY: Final = re.compile(r"sk-[\w*.-]{6,}")
+_QUOTED_CHARS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which request a reply belongs to.
+
+    Attributes:
+        model: The model that was asked.
+        status_code: The HTTP status, or None before there is one.
+        headers: Response headers, names in lower case.
+    """
+
+    model: str
+    status_code: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def generation_id(self) -> str | None:
+        """OpenRouter's id of this generation, from the headers."""
+        return self.headers.get("x-generation-id")
+
+    def ids(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The identifying arguments of an error about `body`."""
+        return {
+            "status_code": self.status_code,
+            "provider_name": body.get("provider"),
+            "generation_id": body.get("id") or self.generation_id,
+            "request_id": self.headers.get("x-request-id"),
+        }
+
+
+def error_from_body(
+    body: Any, source: Source, *, partial_text: str | None = None
+) -> errors.ExternalServiceError:
+    """The exception for an error body of any shape.
+
+    Args:
+        body: Decoded JSON, or text where it is none (an edge server's HTML page).
+        source: Which request failed.
+        partial_text: What had arrived before, if anything.
+
+    Returns:
+        An exception of the class that fits, to be raised.
+    """
+    envelope = body if isinstance(body, Mapping) else {}
+    error = envelope.get("error")
+    error = error if isinstance(error, Mapping) else {"message": error if isinstance(error, str) else None}
+    metadata = _mapping(error.get("metadata"))
+    availability = _mapping(error.get("availability"))
+    status = _status(error, source)
+    error_type = metadata.get("error_type") or error.get("error_type")
+    kind = _class_for(error_type, status, metadata, availability)
+    found = kind(
+        _message(kind, source.model, status, error.get("message")),
+        error_type=error_type,
+        model=source.model,
+        retry_after_s=_retry_after_s(source.headers, availability),
+        retryable=availability.get("retryable"),
+        partial_text=partial_text or None,
+        raw=body,
+        **{
+            **source.ids(envelope),
+            "status_code": status,
+            "provider_name": metadata.get("provider_name") or envelope.get("provider"),
+        },
+    )
+    if isinstance(found, errors.ModerationError):
+        found.reasons = tuple(str(reason) for reason in metadata.get("reasons") or ())
+    return found
+
+
+def _class_for(
+    error_type: Any, status: int | None, metadata: Mapping[str, Any], availability: Mapping[str, Any]
+) -> type[errors.ExternalServiceError]:
+    if metadata.get("reasons"):
+        return errors.ModerationError
+    if availability.get("code") in _MODEL_CODES:
+        return errors.ModelNotFoundError
+    if isinstance(error_type, str) and error_type in _BY_TYPE:
+        return _BY_TYPE[error_type]
+    if status is None:
+        return errors.UnavailableError
+    if status >= 500:  # noqa: PLR2004 (HTTP's own border between client and server)
+        return _BY_STATUS.get(status, errors.UnavailableError)
+    return _BY_STATUS.get(status, errors.InvalidRequestError)
+
+
+def _status(error: Mapping[str, Any], source: Source) -> int | None:
+    for candidate in (error.get("code"), error.get("http_status")):
+        if isinstance(candidate, int) or (isinstance(candidate, str) and candidate.isdigit()):
+            return int(candidate)
+    return source.status_code if source.status_code != 200 else None  # noqa: PLR2004
+
+
+def _retry_after_s(
+    headers: Mapping[str, str], availability: Mapping[str, Any]
+) -> float | None:
+    for candidate in (headers.get("retry-after"), availability.get("retry_after")):
+        try:
+            return max(0.0, float(candidate))  # type: ignore[arg-type]  # None raises TypeError
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+def _message(
+    kind: type[errors.ExternalServiceError], model: str, status: int | None, said: Any
+) -> str:
+    what, do = next(_SAYING[base] for base in kind.__mro__ if base in _SAYING)
+    code = f" ({status})" if status else ""
+    quoted = f": {without_keys(said)[:_QUOTED_CHARS]!r}" if isinstance(said, str) and said else ""
+    return f"{model} {what}{code}{quoted}; {do}."
+
+
+def without_keys(text: str) -> str:
+    """`text` with everything that looks like an API key blotted out."""
+    return _KEY.sub("sk-…", text)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,356 @@
+"""The way to OpenRouter: connections, headers, deadlines, and what can go wrong on it.
+
+The openai SDK sends, authenticates and retries; what comes back is read here as plain JSON.
+Connections are pooled: one pool for all threads, and one for each event loop, which is closed
+with its loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import time
+import weakref
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+import openai
+from openai import Omit
+from openai._streaming import SSEDecoder
+
+from langchain_tale import errors
+from langchain_tale.openrouter.failures import Source, error_from_body, without_keys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+USER_AGENT: Final = "langchain-tale"
+_SDK_HEADERS: Final = ("x-stainless-", "openai-")
+_NO_SDK_HEADERS: Final = {"x-stainless-retry-count": Omit(), "x-stainless-read-timeout": Omit()}
+_DONE: Final = "[DONE]"
+
+
+class SyncSDK(openai.OpenAI):
+    """The SDK's client, which tells OpenRouter nothing of OpenAI's or of this machine."""
+
+    @property
+    def default_headers(self) -> dict[str, str | Omit]:
+        """Our own headers and the caller's; no platform facts, organization or project."""
+        return _own_headers(super().default_headers)
+
+
+class AsyncSDK(openai.AsyncOpenAI):
+    """The twin of `SyncSDK`."""
+
+    @property
+    def default_headers(self) -> dict[str, str | Omit]:
+        """Our own headers and the caller's; no platform facts, organization or project."""
+        return _own_headers(super().default_headers)
+
+
+def _own_headers(headers: Mapping[str, str | Omit]) -> dict[str, str | Omit]:
+    own = {k: v for k, v in headers.items() if not k.lower().startswith(_SDK_HEADERS)}
+    return {**own, "User-Agent": USER_AGENT}
+
+
+class PerLoopAsyncClient(openai.DefaultAsyncHttpxClient):
+    """An HTTP client that may be used in any event loop, one after the other or at once.
+
+    A pool of connections belongs to the loop that opened them. This client keeps one client
+    for each running loop and sends every request through that of the loop it is sent from.
+    """
+
+    def __init__(self, *, proxy: str | None = None) -> None:
+        super().__init__(proxy=proxy)
+        self._proxy_of_each = proxy
+        self._by_loop: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, openai.DefaultAsyncHttpxClient
+        ] = weakref.WeakKeyDictionary()
+
+    async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:  # type: ignore[override]  # the parent's keywords, passed on
+        """Send through the running loop's own connections."""
+        loop = asyncio.get_running_loop()
+        client = self._by_loop.get(loop)
+        if client is None:
+            client = openai.DefaultAsyncHttpxClient(proxy=self._proxy_of_each)
+            self._by_loop[loop] = client
+            await _close_with_loop(client)
+        return await client.send(request, **kwargs)
+
+
+async def _close_with_loop(client: httpx2.AsyncClient) -> None:
+    """Have the running loop close `client` when it shuts down.
+
+    `asyncio.run` closes the asynchronous generators of its loop last; one that waits with the
+    client in hand is the only hook a library has there.
+    """
+
+    async def until_shutdown() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await client.aclose()
+
+    guard = until_shutdown()
+    await anext(guard)
+    _GUARDS[client] = guard
+
+
+_GUARDS: Final[weakref.WeakKeyDictionary[httpx2.AsyncClient, AsyncIterator[None]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@lru_cache
+def shared_http_client(proxy: str | None = None) -> httpx2.Client:
+    """The connections of all threads of this process."""
+    return openai.DefaultHttpxClient(proxy=proxy)
+
+
+@lru_cache
+def shared_http_async_client(proxy: str | None = None) -> httpx2.AsyncClient:
+    """The connections of all event loops of this process."""
+    return PerLoopAsyncClient(proxy=proxy)
+
+
+def _forget_connections() -> None:
+    """A forked child must not write to its parent's sockets."""
+    shared_http_client.cache_clear()
+    shared_http_async_client.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_connections)
+
+
+def attribution_headers(app_url: str | None, app_title: str | None) -> dict[str, str]:
+    """The headers that credit an application in OpenRouter's rankings."""
+    named = {"HTTP-Referer": app_url, "X-OpenRouter-Title": app_title}
+    return {name: value for name, value in named.items() if value}
+
+
+# ── one request ─────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Deadline:
+    """Wall-clock seconds for bytes to arrive; keep-alives do not stop it as they would a socket's.
+
+    Attributes:
+        timeout_s: Seconds from the start, or None for no limit.
+        clock: Seconds on a clock that never goes back.
+    """
+
+    timeout_s: float | None
+    clock: Callable[[], float] = time.monotonic
+    _ends_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now."""
+        self._ends_at = math.inf if self.timeout_s is None else self.clock() + self.timeout_s
+
+    def check(self) -> None:
+        """Raise TimeoutError once the time is over."""
+        if self.clock() > self._ends_at:
+            raise TimeoutError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to OpenRouter.
+
+    Attributes:
+        path: Below the base URL, e.g. `"/chat/completions"`.
+        model: The model being asked, for error messages.
+        body: What to send as JSON; None to GET.
+        query: Query parameters.
+        timeout: Seconds, or what else the SDK takes; None for no limit.
+        max_retries: Retries by the SDK.
+    """
+
+    path: str
+    model: str
+    body: dict[str, Any] | None = None
+    query: dict[str, Any] = field(default_factory=dict)
+    timeout: Any = None
+    max_retries: int = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the SDK's `post` or `get`, for an answer that is read raw."""
+        options = {
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "params": self.query,
+            "headers": _NO_SDK_HEADERS,
+        }
+        sent = {} if self.body is None else {"body": self.body}
+        return {"cast_to": httpx2.Response, "options": options, "stream": True, **sent}
+
+    def deadline(self) -> Deadline:
+        """The wall-clock limit that belongs to `timeout`."""
+        return Deadline(self.timeout if isinstance(self.timeout, int | float) else None)
+
+
+def fetch(client: openai.OpenAI, call: Call) -> tuple[Any, Source]:
+    """Send a request and read the whole answer.
+
+    Returns:
+        The decoded JSON of a 2xx, and what it answers.
+
+    Raises:
+        ExternalServiceError: Anything else.
+    """
+    with _translating(call.model), _sent(client, call) as response:
+        deadline, content = call.deadline(), bytearray()
+        for chunk in response.iter_bytes():
+            deadline.check()
+            content += chunk
+        source = _source(response, call)
+        return _decoded(bytes(content), source), source
+
+
+async def afetch(client: openai.AsyncOpenAI, call: Call) -> tuple[Any, Source]:
+    """The twin of `fetch`."""
+    with _translating(call.model):
+        async with _asent(client, call) as response:
+            deadline, content = call.deadline(), bytearray()
+            async for chunk in response.aiter_bytes():
+                deadline.check()
+                content += chunk
+            source = _source(response, call)
+            return _decoded(bytes(content), source), source
+
+
+@contextmanager
+def events(client: openai.OpenAI, call: Call) -> Iterator[tuple[Iterator[Any], Source]]:
+    """Send a request and read the answer's events as they come; leaving cancels it.
+
+    The timeout is for each wait for an event; keep-alive comments are no events. A server that
+    answers with one JSON body instead of a stream gives one event.
+
+    Yields:
+        The decoded events, and what they answer.
+
+    Raises:
+        ExternalServiceError: The request, an event or the connection failed.
+    """
+    with _translating(call.model), _sent(client, call) as response:
+        source, deadline = _source(response, call), call.deadline()
+
+        def watched() -> Iterator[bytes]:
+            for chunk in response.iter_bytes():
+                deadline.check()
+                yield chunk
+
+        def decoded() -> Iterator[Any]:
+            if not _is_stream(response):
+                yield _decoded(b"".join(watched()), source)
+                return
+            for sse in SSEDecoder().iter_bytes(watched()):
+                if sse.data.startswith(_DONE):
+                    return
+                deadline.restart()
+                yield _decoded(sse.data, source)
+
+        yield decoded(), source
+
+
+@asynccontextmanager
+async def aevents(
+    client: openai.AsyncOpenAI, call: Call
+) -> AsyncIterator[tuple[AsyncIterator[Any], Source]]:
+    """The twin of `events`."""
+    with _translating(call.model):
+        async with _asent(client, call) as response:
+            source, deadline = _source(response, call), call.deadline()
+
+            async def watched() -> AsyncIterator[bytes]:
+                async for chunk in response.aiter_bytes():
+                    deadline.check()
+                    yield chunk
+
+            async def decoded() -> AsyncIterator[Any]:
+                if not _is_stream(response):
+                    yield _decoded(b"".join([chunk async for chunk in watched()]), source)
+                    return
+                async for sse in SSEDecoder().aiter_bytes(watched()):
+                    if sse.data.startswith(_DONE):
+                        return
+                    deadline.restart()
+                    yield _decoded(sse.data, source)
+
+            yield decoded(), source
+
+
+@contextmanager
+def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
+    send = client.get if call.body is None else client.post
+    response = send(call.path, stream_cls=openai.Stream[Any], **call.arguments())
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+@asynccontextmanager
+async def _asent(client: openai.AsyncOpenAI, call: Call) -> AsyncIterator[httpx2.Response]:
+    send = client.get if call.body is None else client.post
+    response = await send(call.path, stream_cls=openai.AsyncStream[Any], **call.arguments())
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+@contextmanager
+def _translating(model: str) -> Iterator[None]:
+    """Every exception of the SDK and of the HTTP library as one of ours."""
+    try:
+        yield
+    except openai.APIStatusError as error:
+        raise _status_error(error, model) from None
+    except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
+        msg = f"{model} did not answer in time; try again, or raise timeout."
+        raise errors.RequestTimeoutError(msg, model=model) from error
+    except (openai.APIConnectionError, httpx2.RequestError) as error:
+        reason = type(error.__cause__ or error).__name__
+        msg = f"No connection to OpenRouter for {model} ({reason}); check the network and base_url."
+        raise errors.ConnectionFailedError(msg, model=model) from error
+    except openai.OpenAIError as error:
+        raise errors.ConfigurationError(without_keys(str(error))) from error
+
+
+def _status_error(error: openai.APIStatusError, model: str) -> errors.ExternalServiceError:
+    response = error.response
+    try:
+        body: Any = response.json()
+    except ValueError:
+        body = response.text
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return error_from_body(body, Source(model, response.status_code, headers))
+
+
+def _source(response: httpx2.Response, call: Call) -> Source:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Source(call.model, response.status_code, headers)
+
+
+def _is_stream(response: httpx2.Response) -> bool:
+    return "event-stream" in response.headers.get("content-type", "")
+
+
+def _decoded(content: bytes | str, source: Source) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        kind = source.headers.get("content-type", "no content type").split(";")[0]
+        msg = f"{source.model} answered with {kind} that is no JSON; try again or another model."
+        raise errors.MalformedReplyError(msg, model=source.model, raw=content, **source.ids({})) from None
