@@ -1,0 +1,11 @@
+"""A local OpenRouter: the same API on loopback, a small real model behind it, faults on demand.
+
+It stands on the other side of the wire, so it shares nothing with the client but the
+catalogue. Needs the extra `langchain-tale[local]`.
+"""
+
+from langchain_tale.sandbox.engines import LOCAL_MODEL, SandboxError
+from langchain_tale.sandbox.faults import Fault
+from langchain_tale.sandbox.server import SANDBOX_KEY, Sandbox
+
+__all__ = ["LOCAL_MODEL", "SANDBOX_KEY", "Fault", "Sandbox", "SandboxError"]
