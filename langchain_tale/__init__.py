@@ -1,0 +1,74 @@
+"""A LangChain provider for OpenRouter, and a storyteller for children on top of it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_tale.catalogue import ModelInfo, OpenRouterModel
+    from langchain_tale.client import OpenRouterClient
+    from langchain_tale.errors import (
+        AllModelsFailedError,
+        Attempt,
+        ConfigurationError,
+        ExternalServiceError,
+        TaleError,
+    )
+    from langchain_tale.openrouter.chat_models import ChatOpenRouter
+    from langchain_tale.resilience.chat_models import ResilientChatModel
+    from langchain_tale.resilience.policy import RetryPolicy
+    from langchain_tale.settings import get_settings
+    from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.request import StoryRequest
+    from langchain_tale.story.result import StoryGenerationResult
+
+__all__ = [
+    "AllModelsFailedError",
+    "Attempt",
+    "ChatOpenRouter",
+    "ConfigurationError",
+    "ExternalServiceError",
+    "ModelInfo",
+    "OpenRouterClient",
+    "OpenRouterModel",
+    "ResilientChatModel",
+    "RetryPolicy",
+    "StoryGenerationResult",
+    "StoryRequest",
+    "TaleError",
+    "create_story_chain",
+    "get_settings",
+]
+
+# Each name is imported when it is first used: the openai SDK alone takes a second or two.
+_HOMES = {
+    "catalogue": ("ModelInfo", "OpenRouterModel"),
+    "client": ("OpenRouterClient",),
+    "errors": (
+        "AllModelsFailedError",
+        "Attempt",
+        "ConfigurationError",
+        "ExternalServiceError",
+        "TaleError",
+    ),
+    "openrouter.chat_models": ("ChatOpenRouter",),
+    "resilience.chat_models": ("ResilientChatModel",),
+    "resilience.policy": ("RetryPolicy",),
+    "settings": ("get_settings",),
+    "story.chain": ("create_story_chain",),
+    "story.request": ("StoryRequest",),
+    "story.result": ("StoryGenerationResult",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

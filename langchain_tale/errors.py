@@ -29,12 +29,13 @@ do; keys and prompts never appear in them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core import exceptions as core
+from pydantic import PlainSerializer, WithJsonSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import ValidationError
 
@@ -45,6 +46,13 @@ class TaleError(Exception):
 
 class ConfigurationError(TaleError, ValueError):
     """Nothing was sent: a key is missing, or a setting or argument is not allowed."""
+
+
+LoggedError = Annotated[
+    Exception,
+    PlainSerializer(lambda error: type(error).__name__, return_type=str),
+    WithJsonSchema({"type": "string", "title": "Class of the error"}),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +74,7 @@ class Attempt:
     model: str
     answered_by: str | None = None
     provider_name: str | None = None
-    error: Exception | None = None
+    error: LoggedError | None = None
     waited_s: float = 0.0
     latency_s: float = 0.0
     cost_usd: float | None = None
@@ -90,6 +98,25 @@ class Attempt:
             "latency_s": round(self.latency_s, 3),
             "cost_usd": self.cost_usd,
         }
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Attempt:
+        """The attempt that `to_dict` made `facts` of; its error has class, message and status."""
+        known = {name: facts.get(name) for name in cls.__slots__ if name != "error"}
+        known |= {name: known[name] or 0.0 for name in ("waited_s", "latency_s")}
+        return cls(**known, error=_error_from(facts))  # type: ignore[arg-type]  # as written
+
+
+def _error_from(facts: Mapping[str, Any]) -> Exception | None:
+    if facts.get("error") is None:
+        return None
+    kind = globals().get(facts["error"])
+    if not (isinstance(kind, type) and issubclass(kind, ExternalServiceError)):
+        kind = ExternalServiceError
+    error = kind(facts.get("error_message") or "")
+    error.status_code, error.model = facts.get("status_code"), facts.get("model")
+    error.provider_name = facts.get("provider_name")
+    return error
 
 
 class ExternalServiceError(TaleError, core.ModelError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 (pydantic and langchain-core read annotations)
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import (  # noqa: TC002 (as above)
     AsyncCallbackManagerForLLMRun,
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.chat_models import ResilientChatModel
     from langchain_tale.resilience.policy import RetryPolicy
 
-COMPLETIONS_PATH = "/chat/completions"
+COMPLETIONS_PATH: Final = "/chat/completions"
+SLOWEST_TOKENS_PER_S: Final = 15
 
 
 class ChatOpenRouter(BaseChatOpenAI):
@@ -98,6 +99,7 @@ class ChatOpenRouter(BaseChatOpenAI):
         settings = get_settings().ai_service
         if "request_timeout" not in self.model_fields_set:
             self.request_timeout = settings.timeout_s
+            self.model_fields_set.discard("request_timeout")  # a default is nobody's choice
         self.openai_api_key = self.openai_api_key or settings.api_key
         if self.openai_api_key is None:
             msg = "No OpenRouter API key: set OPENROUTER_API_KEY or pass api_key (https://openrouter.ai/keys)."
@@ -237,6 +239,17 @@ class ChatOpenRouter(BaseChatOpenAI):
     def for_model(self, model: str) -> ChatOpenRouter:
         """The same settings and connections, asking `model` instead."""
         return self.model_copy(update={"model_name": str(model)})
+
+    def with_room(self, max_tokens: int) -> ChatOpenRouter:
+        """The same, with room and time for a long answer, where the caller has not set them.
+
+        The time is that of `max_tokens` at the slowest speed worth waiting for.
+        """
+        needs = {"max_tokens": max_tokens}
+        if isinstance(self.request_timeout, int | float):
+            needs["request_timeout"] = max(self.request_timeout, max_tokens / SLOWEST_TOKENS_PER_S)
+        update = {name: need for name, need in needs.items() if name not in self.model_fields_set}
+        return self.model_copy(update=update)
 
     def with_retry(  # type: ignore[override]  # a policy first; core's keywords still work
         self, retry: RetryPolicy | None = None, **kwargs: Any

@@ -174,8 +174,8 @@ class Walk:
 
 
 def _told(log: Sequence[Attempt]) -> str:
-    said = "; ".join(f"{attempt.number}. {attempt.error}" for attempt in log)
-    return f"No model answered in {len(log)} tries: {said}"
+    said = "; ".join(f"({attempt.number}) {str(attempt.error).rstrip('.')}" for attempt in log)
+    return f"No model answered in {len(log)} tries: {said}."
 
 
 _LATENESS: dict[str, Any] = {

@@ -292,8 +292,10 @@ class _Telling:
     async def whole(self) -> AsyncIterator[bytes]:
         """A JSON body, with white space to keep the connection alive."""
         yield PADDING
-        async for piece in self._next():
-            if piece is None:
+        padded_at = time.monotonic()
+        async for _piece in self._next():
+            if time.monotonic() - padded_at >= KEEPALIVE_S:
+                padded_at = time.monotonic()
                 yield PADDING
         if self.end is not None:
             yield json.dumps(bodies.completion(self.of, self.said, self.end)).encode()

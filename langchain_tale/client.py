@@ -1,0 +1,145 @@
+"""`OpenRouterClient`: stories without knowing LangChain; the interface of existing callers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from pydantic import ValidationError
+
+from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel
+from langchain_tale.errors import ConfigurationError, one_sentence
+from langchain_tale.openrouter import account
+from langchain_tale.openrouter.chat_models import ChatOpenRouter
+from langchain_tale.resilience.attempts import Timing, aask_until_found, ask_until_found
+from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
+from langchain_tale.resilience.policy import RetryPolicy
+from langchain_tale.story.result import StoryGenerationResult, story_result
+
+
+class OpenRouterClient:
+    """A plain client for OpenRouter.
+
+    One client serves any number of threads and event loops.
+
+    Args:
+        api_key: OpenRouter's key, or a function that returns it; else `OPENROUTER_API_KEY`.
+        base_url: https, or http on loopback; else `OPENROUTER_API_BASE`, else OpenRouter's.
+        timing: Clock, sleep and randomness, for tests.
+
+    Raises:
+        ConfigurationError: No key, or a base URL that a key must not be sent to. It is a
+            ValueError, and nothing has been sent.
+
+    Example:
+        ```python
+        client = OpenRouterClient()
+        result = client.generate_story("Tell me of a fox.", model=OpenRouterModel.GPT_4O_MINI)
+        client.fetch_generation_info(result.generation_id)
+        ```
+    """
+
+    def __init__(
+        self, api_key: Any = None, *, base_url: str | None = None, timing: Timing | None = None
+    ) -> None:
+        options = {"api_key": api_key, "base_url": base_url}
+        self._timing = timing or Timing()
+        self._llm = ChatOpenRouter(**{k: v for k, v in options.items() if v is not None})
+
+    def __repr__(self) -> str:
+        return f"OpenRouterClient(base_url={self._llm.openai_api_base!r})"
+
+    def generate_story(
+        self,
+        prompt: str,
+        model: OpenRouterModel | str = DEFAULT_MODEL,
+        max_tokens: int = 1000,
+        max_retries: int = 3,
+        retry_delay: float = 1.0,
+    ) -> StoryGenerationResult:
+        """Send `prompt` as it is, and return what the model wrote.
+
+        Args:
+            prompt: What to write; sent without changes.
+            model: The model to ask.
+            max_tokens: Most tokens to write, at least 1.
+            max_retries: More tries after the first.
+            retry_delay: Seconds before the second try, doubling from there, plus jitter.
+
+        Returns:
+            The result; `content` is the model's text, word for word.
+
+        Raises:
+            ConfigurationError: An empty prompt, or a number out of range; nothing was sent.
+            AllModelsFailedError: Several tries failed; `.attempts` has each with its error.
+            ExternalServiceError: The first try failed and another could not have helped.
+        """
+        teller = self._teller(model, max_tokens, max_retries, retry_delay)
+        message = teller.invoke(_asking(prompt))
+        return story_result(message, has_title=False)
+
+    async def agenerate_story(
+        self,
+        prompt: str,
+        model: OpenRouterModel | str = DEFAULT_MODEL,
+        max_tokens: int = 1000,
+        max_retries: int = 3,
+        retry_delay: float = 1.0,
+    ) -> StoryGenerationResult:
+        """The twin of `generate_story`."""
+        teller = self._teller(model, max_tokens, max_retries, retry_delay)
+        message = await teller.ainvoke(_asking(prompt))
+        return story_result(message, has_title=False)
+
+    def fetch_generation_info(self, generation_id: str) -> dict[str, Any] | None:
+        """The stats of a finished generation, as `GET /generation` has them.
+
+        OpenRouter is briefly late: it is asked up to six times within about six seconds.
+
+        Args:
+            generation_id: As in `StoryGenerationResult.generation_id`.
+
+        Returns:
+            The stats, or None where OpenRouter has none.
+
+        Raises:
+            ExternalServiceError: OpenRouter could not be asked.
+        """
+        _check_id(generation_id)
+        return ask_until_found(lambda: account.generation(self._llm, generation_id), self._timing)
+
+    async def afetch_generation_info(self, generation_id: str) -> dict[str, Any] | None:
+        """The twin of `fetch_generation_info`."""
+        _check_id(generation_id)
+        return await aask_until_found(
+            lambda: account.ageneration(self._llm, generation_id), self._timing
+        )
+
+    def _teller(
+        self, model: str, max_tokens: int, max_retries: int, retry_delay: float
+    ) -> ResilientChatModel:
+        if not isinstance(model, str) or not model.strip():
+            msg = "model must be an OpenRouterModel or a slug such as 'openai/gpt-4o-mini'."
+            raise ConfigurationError(msg)
+        if max_tokens < 1:
+            msg = "max_tokens must be at least 1."
+            raise ConfigurationError(msg)
+        try:
+            policy = RetryPolicy(max_retries=max_retries, retry_delay=retry_delay)
+        except ValidationError as error:
+            raise ConfigurationError(one_sentence(error, of="generate_story")) from None
+        llm = self._llm.for_model(model).with_room(max_tokens)
+        return resilient([llm], retry=policy, timing=self._timing)
+
+
+def _asking(prompt: str) -> list[HumanMessage]:
+    if not isinstance(prompt, str) or not prompt.strip():
+        msg = "prompt must say what to write; it is empty."
+        raise ConfigurationError(msg)
+    return [HumanMessage(prompt)]
+
+
+def _check_id(generation_id: str) -> None:
+    if not isinstance(generation_id, str) or not generation_id:
+        msg = "generation_id must be the id of a generation; it is empty."
+        raise ConfigurationError(msg)

@@ -1,0 +1,1 @@
+"""What a story is: asked for, prompted, told and read back."""

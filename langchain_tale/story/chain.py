@@ -1,0 +1,105 @@
+"""`create_story_chain`: prompt | model | result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from langchain_tale.errors import ConfigurationError
+from langchain_tale.openrouter.chat_models import ChatOpenRouter
+from langchain_tale.resilience.attempts import Timing
+from langchain_tale.resilience.chat_models import resilient
+from langchain_tale.resilience.policy import RetryPolicy
+from langchain_tale.settings import get_settings
+from langchain_tale.story.prompt import story_messages
+from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
+from langchain_tale.story.result import StoryGenerationResult, StoryParser
+
+TOKENS_PER_WORD: Final = 4
+"""Room for the wordiest tokenizers and languages, and for a story longer than asked."""
+
+
+def create_story_chain(
+    models: Sequence[str | BaseChatModel] | str | BaseChatModel | None = None,
+    *,
+    retry: RetryPolicy | None = None,
+    zdr: bool = False,
+    timing: Timing | None = None,
+    **model_options: Any,
+) -> Runnable[StoryInput, StoryGenerationResult]:
+    """A chain that tells stories.
+
+    Invoked with a `StoryRequest`, a dict of its fields, or just a theme; streamed, it yields
+    a result that grows. A request with a child's name is sent with `data_collection: "deny"`:
+    where no provider promises that, it fails.
+
+    Args:
+        models: Slugs, `OpenRouterModel`s or chat models of any vendor, best first; else the
+            `default_model` of the settings. Chat models of other vendors are used as they are:
+            they know nothing of OpenRouter's privacy routing.
+        retry: How hard to try; else as the settings say, and each model at least once.
+        zdr: Ask for endpoints that retain nothing, whether there is a name or not.
+        timing: Clock, sleep and randomness, for tests.
+        **model_options: For every model given by name, e.g. `api_key`, `temperature`.
+
+    Returns:
+        A runnable with `invoke`, `batch`, `stream` and their twins.
+
+    Raises:
+        ConfigurationError: No key or no models, before anything is sent; from the chain, a
+            request that is not allowed.
+        ExternalServiceError: From the chain, when no model told a story.
+
+    Example:
+        ```python
+        chain = create_story_chain([OpenRouterModel.GPT_4O_MINI, "openrouter/auto"])
+        chain.invoke({"theme": "a fox who learns to share", "child_name": "Mia"}).content
+        ```
+    """
+    storytellers = _chat_models(models, model_options)
+    retry = retry or _settled_policy(len(storytellers))
+    least_tokens = get_settings().ai_service.max_tokens
+
+    def story(request: StoryRequest) -> Runnable[StoryRequest, StoryGenerationResult]:
+        room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
+        fitted = [_fitted(model, request, room, zdr=zdr) for model in storytellers]
+        prompt = RunnableLambda(story_messages, name="story_prompt")
+        return prompt | resilient(fitted, retry=retry, timing=timing) | StoryParser()
+
+    request = RunnableLambda(as_story_request, name="story_request")
+    chain = (request | RunnableLambda(story, name="story")).with_config(run_name="story_chain")
+    return chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult)  # type: ignore[arg-type]  # a union
+
+
+def _chat_models(
+    models: Sequence[str | BaseChatModel] | str | BaseChatModel | None, options: dict[str, Any]
+) -> list[BaseChatModel]:
+    if models is None:
+        models = get_settings().ai_service.default_model
+    if isinstance(models, str | BaseChatModel):
+        models = [models]
+    if not models:
+        msg = "create_story_chain needs at least one model."
+        raise ConfigurationError(msg)
+    return [m if isinstance(m, BaseChatModel) else ChatOpenRouter(model=m, **options) for m in models]
+
+
+def _settled_policy(n_models: int) -> RetryPolicy:
+    settings = get_settings().ai_service
+    tries = max(settings.max_retries, n_models - 1)
+    return RetryPolicy(max_retries=tries, retry_delay=settings.retry_delay)
+
+
+def _fitted(
+    model: BaseChatModel, request: StoryRequest, max_tokens: int, *, zdr: bool
+) -> BaseChatModel:
+    """The model with the room and the privacy that a request needs; another vendor's as it is."""
+    if not isinstance(model, ChatOpenRouter):
+        return model
+    wish: dict[str, Any] = {"data_collection": "deny"} if request.child_name else {}
+    wish |= {"zdr": True} if zdr else {}
+    provider = {**(model.provider or {}), **wish} or None
+    return model.with_room(max_tokens).model_copy(update={"provider": provider})

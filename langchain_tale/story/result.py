@@ -1,0 +1,199 @@
+"""`StoryGenerationResult`: the story, who really wrote it, what it cost and how it came to be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic reads it for schemas)
+from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
+from langchain_core.outputs import ChatGeneration
+
+from langchain_tale.catalogue import OpenRouterModel, known_model
+from langchain_tale.errors import Attempt
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import Generation
+
+_TITLE: Final = re.compile(
+    r"\s*(?:#{1,6}\s+(?P<heading>[^\n]+)"
+    r"|\*\*(?P<bold>[^\n*]+)\*\*:?"
+    r"|(?:title|название)\s*:\s*(?P<label>[^\n]+))[ \t]*(?:\n|$)",
+    re.IGNORECASE,
+)
+_MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re.IGNORECASE)
+_TITLE_MARKS: Final = " \t*_#\"'“”«»:"
+
+
+@dataclass(frozen=True)
+class StoryGenerationResult:
+    """A story and what is known of it.
+
+    Attributes:
+        content: The story, without its title where that was recognised.
+        model: The model that answered: an `OpenRouterModel` where it is one, else its slug.
+        full_response: The whole answer in the shape of OpenRouter's API.
+        generation_info: What the answer says of itself, in the words of OpenRouter's
+            `GET /generation`: `id`, `model`, `provider_name`, `finish_reason`,
+            `native_finish_reason`, `native_tokens_prompt`, `native_tokens_completion`,
+            `total_cost` in USD. None while a streamed story is still growing.
+        title: The title, or None where the model gave none.
+        cost_usd: What the answer cost, or None where the server did not say.
+        usage: Tokens, or None where the server did not say.
+        latency_s: Seconds from the first request to the end of the answer, waits included.
+        attempts: Every request that was made, failed ones first.
+    """
+
+    content: str
+    model: OpenRouterModel | str
+    full_response: dict[str, Any]
+    generation_info: dict[str, Any] | None = None
+    title: str | None = field(default=None, kw_only=True)
+    cost_usd: float | None = field(default=None, kw_only=True)
+    usage: UsageMetadata | None = field(default=None, kw_only=True)
+    latency_s: float | None = field(default=None, kw_only=True)
+    attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
+
+    @property
+    def generation_id(self) -> str | None:
+        """OpenRouter's id of the generation, for `fetch_generation_info`."""
+        return (self.generation_info or {}).get("id")
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the model reached its token limit before it had finished."""
+        return (self.generation_info or {}).get("finish_reason") == "length"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same, fit for JSON."""
+        plain = {name: value for name, value in vars(self).items() if name != "attempts"}
+        return {
+            **plain,
+            "model": str(self.model),
+            "generation_id": self.generation_id,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+        }
+
+
+class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
+    """An answer → `StoryGenerationResult`; in a stream, one that grows.
+
+    Attributes:
+        has_title: Whether the first line may be the title.
+    """
+
+    has_title: bool = True
+
+    @property
+    def _type(self) -> str:
+        return "story"
+
+    def parse_result(
+        self, result: list[Generation], *, partial: bool = False
+    ) -> StoryGenerationResult:
+        """The result so far; with `partial`, of an answer that may still grow."""
+        generation = result[0]
+        message = generation.message if isinstance(generation, ChatGeneration) else AIMessage(generation.text)
+        return story_result(message, has_title=self.has_title, partial=partial)
+
+    def parse(self, text: str) -> StoryGenerationResult:
+        """The result for bare text."""
+        return story_result(AIMessage(text), has_title=self.has_title)
+
+
+def story_result(
+    message: BaseMessage, *, has_title: bool = True, partial: bool = False
+) -> StoryGenerationResult:
+    """What an answer came to.
+
+    Args:
+        message: The answer, of any vendor's model.
+        has_title: Whether the first line may be the title.
+        partial: Whether it may still grow.
+
+    Returns:
+        The result. While it grows, `content` never takes back what it has shown.
+    """
+    metadata = message.response_metadata
+    is_growing = partial and "finish_reason" not in metadata
+    title, content = split_title(message.text, is_growing=is_growing) if has_title else (None, message.text)
+    model = known_model(metadata.get("model_name") or metadata.get("model") or "")
+    if is_growing:
+        return StoryGenerationResult(content, model, {}, title=title)
+    attempts = tuple(Attempt.from_dict(facts) for facts in metadata.get("attempts") or ())
+    return StoryGenerationResult(
+        content.strip() if has_title else content,
+        model,
+        full_response(message),
+        _generation_info(message),
+        title=title,
+        cost_usd=metadata.get("cost"),
+        usage=getattr(message, "usage_metadata", None),
+        latency_s=round(sum(a.waited_s + a.latency_s for a in attempts), 3) if attempts else None,
+        attempts=attempts,
+    )
+
+
+def split_title(text: str, *, is_growing: bool = False) -> tuple[str | None, str]:
+    """The title on the first line, and the story below it.
+
+    Args:
+        text: What the model wrote: `"# The Fox\\n\\nOnce …"`, `"**The Fox**"` or `"Title: …"`.
+        is_growing: Whether more may come: a first line that may become a title is held back.
+
+    Returns:
+        The title, or None where the first line is none; and the rest.
+
+    Example:
+        >>> split_title("# The Fox\\n\\nOnce upon a time")
+        ('The Fox', 'Once upon a time')
+        >>> split_title("Once upon a time")
+        (None, 'Once upon a time')
+    """
+    if is_growing and "\n" not in text.lstrip() and _MAY_BE_TITLE.fullmatch(text):
+        return None, ""
+    found = _TITLE.match(text)
+    if found is None:
+        return None, text.lstrip()
+    title = next(part for part in found.groups() if part is not None).strip(_TITLE_MARKS)
+    return title or None, text[found.end() :].lstrip()
+
+
+def full_response(message: BaseMessage) -> dict[str, Any]:
+    """An answer in the shape of OpenRouter's API, whichever vendor it came from."""
+    metadata = message.response_metadata
+    said: dict[str, Any] = {"role": "assistant", "content": message.text}
+    for name, ours in (("reasoning", "reasoning_content"), ("reasoning_details",) * 2):
+        if ours in message.additional_kwargs:
+            said[name] = message.additional_kwargs[ours]
+    choice = {
+        "index": 0,
+        "finish_reason": metadata.get("finish_reason"),
+        "native_finish_reason": metadata.get("native_finish_reason"),
+        "message": said,
+    }
+    return {
+        "id": metadata.get("id"),
+        "object": "chat.completion",
+        "model": metadata.get("model_name"),
+        "provider": metadata.get("provider_name"),
+        "choices": [choice],
+        "usage": metadata.get("token_usage"),
+    }
+
+
+def _generation_info(message: BaseMessage) -> dict[str, Any]:
+    metadata = message.response_metadata
+    usage: dict[str, Any] = dict(getattr(message, "usage_metadata", None) or {})
+    return {
+        "id": metadata.get("id"),
+        "model": metadata.get("model_name"),
+        "provider_name": metadata.get("provider_name"),
+        "finish_reason": metadata.get("finish_reason"),
+        "native_finish_reason": metadata.get("native_finish_reason"),
+        "native_tokens_prompt": usage.get("input_tokens"),
+        "native_tokens_completion": usage.get("output_tokens"),
+        "total_cost": metadata.get("cost"),
+    }
