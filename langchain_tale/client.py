@@ -91,13 +91,13 @@ class OpenRouterClient:
         message = await teller.ainvoke(_asking(prompt))
         return story_result(message, has_title=False)
 
-    def fetch_generation_info(self, generation_id: str) -> dict[str, Any] | None:
+    def fetch_generation_info(self, generation_id: str | None) -> dict[str, Any] | None:
         """The stats of a finished generation, as `GET /generation` has them.
 
         OpenRouter is briefly late: it is asked up to six times within about six seconds.
 
         Args:
-            generation_id: As in `StoryGenerationResult.generation_id`.
+            generation_id: As in `StoryGenerationResult.generation_id`; None has no stats.
 
         Returns:
             The stats, or None where OpenRouter has none.
@@ -105,12 +105,14 @@ class OpenRouterClient:
         Raises:
             ExternalServiceError: OpenRouter could not be asked.
         """
-        _check_id(generation_id)
+        if not generation_id:
+            return None
         return ask_until_found(lambda: account.generation(self._llm, generation_id), self._timing)
 
-    async def afetch_generation_info(self, generation_id: str) -> dict[str, Any] | None:
+    async def afetch_generation_info(self, generation_id: str | None) -> dict[str, Any] | None:
         """The twin of `fetch_generation_info`."""
-        _check_id(generation_id)
+        if not generation_id:
+            return None
         return await aask_until_found(
             lambda: account.ageneration(self._llm, generation_id), self._timing
         )
@@ -118,7 +120,7 @@ class OpenRouterClient:
     def _teller(
         self, model: str, max_tokens: int, max_retries: int, retry_delay: float
     ) -> ResilientChatModel:
-        if not isinstance(model, str) or not model.strip():
+        if not _is_text(model):
             msg = "model must be an OpenRouterModel or a slug such as 'openai/gpt-4o-mini'."
             raise ConfigurationError(msg)
         if max_tokens < 1:
@@ -133,13 +135,11 @@ class OpenRouterClient:
 
 
 def _asking(prompt: str) -> list[HumanMessage]:
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not _is_text(prompt):
         msg = "prompt must say what to write; it is empty."
         raise ConfigurationError(msg)
     return [HumanMessage(prompt)]
 
 
-def _check_id(generation_id: str) -> None:
-    if not isinstance(generation_id, str) or not generation_id:
-        msg = "generation_id must be the id of a generation; it is empty."
-        raise ConfigurationError(msg)
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -2,10 +2,10 @@
 
 ```
 TaleError                            `except TaleError` catches ours, and only ours
-├── ConfigurationError               nothing was sent: no key, a bad setting, a missing extra (also a ValueError)
+├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
-    │   └── ContextLengthError       the prompt does not fit the model (also LangChain's ContextOverflowError)
+    │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
     ├── AuthenticationError          401
     ├── InsufficientCreditsError     402
     ├── PermissionDeniedError        403

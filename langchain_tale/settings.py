@@ -44,7 +44,7 @@ def checked_base_url(url: str) -> str:
     parts = urlsplit(url)
     is_loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
     if not parts.hostname or not (parts.scheme == "https" or is_loopback):
-        msg = f"The base URL must be https (http only on loopback), not {parts.scheme or 'without a scheme'}."
+        msg = "The base URL must begin with https:// (http:// only on loopback)."
         raise ConfigurationError(msg)
     if parts.username or parts.password:
         msg = "The base URL must not carry a user name or password."
@@ -151,7 +151,9 @@ def get_settings() -> Settings:
 
 
 def _naming_variables(error: ValidationError, variables: dict[str, str]) -> str:
-    sentence = one_sentence(error, of="").replace("Extra inputs are not permitted", _NO_SUCH_SETTING)
+    sentence = one_sentence(error, of="").replace(
+        "Extra inputs are not permitted", _NO_SUCH_SETTING
+    )
     for name, variable in variables.items():
         sentence = sentence.replace(f".{name}:", f"{variable}:")
     return sentence

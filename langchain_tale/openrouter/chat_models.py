@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 (pydantic and langchain-core read annotations)
+from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,11 +26,11 @@ from langchain_tale.settings import checked_base_url, get_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from typing import Self
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
     from langchain_core.runnables import Runnable
-    from typing_extensions import Self
 
     from langchain_tale.resilience.chat_models import ResilientChatModel
     from langchain_tale.resilience.policy import RetryPolicy
@@ -245,15 +245,13 @@ class ChatOpenRouter(BaseChatOpenAI):
 
         The time is that of `max_tokens` at the slowest speed worth waiting for.
         """
-        needs = {"max_tokens": max_tokens}
+        needs: dict[str, Any] = {"max_tokens": max_tokens}
         if isinstance(self.request_timeout, int | float):
             needs["request_timeout"] = max(self.request_timeout, max_tokens / SLOWEST_TOKENS_PER_S)
         update = {name: need for name, need in needs.items() if name not in self.model_fields_set}
         return self.model_copy(update=update)
 
-    def with_retry(  # type: ignore[override]  # a policy first; core's keywords still work
-        self, retry: RetryPolicy | None = None, **kwargs: Any
-    ) -> ResilientChatModel:
+    def with_retry(self, retry: RetryPolicy | None = None, **kwargs: Any) -> ResilientChatModel:
         """A chat model that tries again what another try can mend.
 
         Args:

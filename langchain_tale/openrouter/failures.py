@@ -44,11 +44,23 @@ _BY_STATUS: Final[dict[int, type[errors.ExternalServiceError]]] = {
 }
 _MODEL_CODES: Final = frozenset({"model_not_found", "wrong_endpoint"})
 _SAYING: Final[dict[type[errors.ExternalServiceError], tuple[str, str]]] = {
-    errors.ContextLengthError: ("cannot read a prompt this long", "shorten it or ask a model with a longer context"),
+    errors.ContextLengthError: (
+        "cannot read a prompt this long",
+        "shorten it or ask a model with a longer context",
+    ),
     errors.ModerationError: ("refused the content", "change what is asked for"),
-    errors.AuthenticationError: ("was not asked, because the API key is not accepted", "check OPENROUTER_API_KEY"),
-    errors.InsufficientCreditsError: ("was not asked, because the credit is used up", "add credits or lower max_tokens"),
-    errors.PermissionDeniedError: ("may not be asked with this API key", "check its limits and guardrails"),
+    errors.AuthenticationError: (
+        "was not asked, because the API key is not accepted",
+        "check OPENROUTER_API_KEY",
+    ),
+    errors.InsufficientCreditsError: (
+        "was not asked, because the credit is used up",
+        "add credits or lower max_tokens",
+    ),
+    errors.PermissionDeniedError: (
+        "may not be asked with this API key",
+        "check its limits and guardrails",
+    ),
     errors.ModelNotFoundError: ("is not available", "choose another model"),
     errors.RateLimitError: ("is rate limited", "wait, or ask another model"),
     errors.RequestTimeoutError: ("did not answer in time", "try again, or raise timeout"),
@@ -104,7 +116,11 @@ def error_from_body(
     """
     envelope = body if isinstance(body, Mapping) else {}
     error = envelope.get("error")
-    error = error if isinstance(error, Mapping) else {"message": error if isinstance(error, str) else None}
+    error = (
+        error
+        if isinstance(error, Mapping)
+        else {"message": error if isinstance(error, str) else None}
+    )
     metadata = _mapping(error.get("metadata"))
     availability = _mapping(error.get("availability"))
     status = _status(error, source)
@@ -130,7 +146,10 @@ def error_from_body(
 
 
 def _class_for(
-    error_type: Any, status: int | None, metadata: Mapping[str, Any], availability: Mapping[str, Any]
+    error_type: Any,
+    status: int | None,
+    metadata: Mapping[str, Any],
+    availability: Mapping[str, Any],
 ) -> type[errors.ExternalServiceError]:
     if metadata.get("reasons"):
         return errors.ModerationError
@@ -152,9 +171,7 @@ def _status(error: Mapping[str, Any], source: Source) -> int | None:
     return source.status_code if source.status_code != 200 else None  # noqa: PLR2004
 
 
-def _retry_after_s(
-    headers: Mapping[str, str], availability: Mapping[str, Any]
-) -> float | None:
+def _retry_after_s(headers: Mapping[str, str], availability: Mapping[str, Any]) -> float | None:
     for candidate in (headers.get("retry-after"), availability.get("retry_after")):
         try:
             return max(0.0, float(candidate))  # type: ignore[arg-type]  # None raises TypeError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
@@ -21,7 +21,12 @@ from pydantic import BaseModel, ValidationError
 from langchain_tale.errors import BrokenStreamError, EmptyReplyError, MalformedReplyError
 from langchain_tale.openrouter.failures import Source, error_from_body
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 MODEL_PROVIDER: Final = "openrouter"
+NO_OBJECT: Final = "sent a stream event that is no JSON object"
+UNFINISHED: Final = "stopped sending before it had finished"
 
 
 def request_body(payload: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
@@ -37,14 +42,15 @@ def request_body(payload: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
     body = {**payload, **(payload.get("extra_body") or {}), "stream": stream}
     for client_side in ("extra_body", "stream_options", "stream_usage"):
         body.pop(client_side, None)
-    if is_schema(schema := body.get("response_format")):
+    schema = body.get("response_format")
+    if is_schema(schema):
         function = convert_to_openai_function(schema, strict=True)
         function["schema"] = function.pop("parameters")
         body["response_format"] = {"type": "json_schema", "json_schema": function}
     return {name: value for name, value in body.items() if value is not None}
 
 
-def is_schema(response_format: Any) -> bool:
+def is_schema(response_format: Any) -> TypeIs[type[BaseModel]]:
     """Whether a `response_format` is a pydantic class, as `with_structured_output` gives it."""
     return isinstance(response_format, type) and issubclass(response_format, BaseModel)
 
@@ -76,7 +82,7 @@ def read_reply(body: Any, source: Source, *, schema: Any = None) -> ChatResult:
         ExternalServiceError: The body holds an error, no choice, or nothing was said.
     """
     if not isinstance(body, Mapping):
-        msg = f"{source.model} answered with {type(body).__name__} instead of a JSON object; try again."
+        msg = f"{source.model} answered with JSON that is no object; try again or another model."
         raise MalformedReplyError(msg, model=source.model, status_code=source.status_code)
     if body.get("error"):
         raise error_from_body(body, source)
@@ -92,7 +98,9 @@ def read_reply(body: Any, source: Source, *, schema: Any = None) -> ChatResult:
     return ChatResult(generations=generations, llm_output=llm_output)
 
 
-def _generation(choice: Mapping[str, Any], body: Mapping[str, Any], source: Source) -> ChatGeneration:
+def _generation(
+    choice: Mapping[str, Any], body: Mapping[str, Any], source: Source
+) -> ChatGeneration:
     said = choice.get("message") or {}
     text = _text(said.get("content"))
     if choice.get("error") or choice.get("finish_reason") == "error":
@@ -111,7 +119,9 @@ def _generation(choice: Mapping[str, Any], body: Mapping[str, Any], source: Sour
     )
     if is_empty(message):
         raise empty_reply(choice.get("finish_reason"), message.usage_metadata, source, body)
-    return ChatGeneration(message=message, generation_info={"finish_reason": choice.get("finish_reason")})
+    return ChatGeneration(
+        message=message, generation_info={"finish_reason": choice.get("finish_reason")}
+    )
 
 
 def is_empty(message: AIMessage) -> bool:
@@ -125,7 +135,8 @@ def empty_reply(
     finish_reason: str | None, usage: UsageMetadata | None, source: Source, body: Mapping[str, Any]
 ) -> EmptyReplyError:
     """The error for an answer that says nothing, with the reason where it can be told."""
-    reasoning = (usage or {}).get("output_token_details", {}).get("reasoning", 0)
+    details = usage["output_token_details"] if usage else OutputTokenDetails()
+    reasoning = details.get("reasoning", 0)
     if finish_reason == "length":
         spent = f" after {reasoning} reasoning tokens" if reasoning else ""
         msg = f"{source.model} reached max_tokens{spent} before it said anything; raise max_tokens."
@@ -141,12 +152,12 @@ def read_usage(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
     sent, said = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
     of_input = usage.get("prompt_tokens_details") or {}
     of_output = usage.get("completion_tokens_details") or {}
-    input_details = {
+    input_details: dict[str, Any] = {
         "cache_read": of_input.get("cached_tokens"),
         "cache_creation": of_input.get("cache_write_tokens"),
         "audio": of_input.get("audio_tokens"),
     }
-    output_details = {
+    output_details: dict[str, Any] = {
         "reasoning": of_output.get("reasoning_tokens"),
         "audio": of_output.get("audio_tokens"),
     }
@@ -154,8 +165,8 @@ def read_usage(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
         input_tokens=sent,
         output_tokens=said,
         total_tokens=usage.get("total_tokens") or sent + said,
-        input_token_details=InputTokenDetails(**_present(input_details)),
-        output_token_details=OutputTokenDetails(**_present(output_details)),
+        input_token_details=cast("InputTokenDetails", _present(input_details)),
+        output_token_details=cast("OutputTokenDetails", _present(output_details)),
     )
 
 
@@ -176,7 +187,10 @@ class Facts:
         self.model = body.get("model") or self.model
         self.usage = body.get("usage") or self.usage
         named = {"provider_name": body.get("provider")}
-        same = {key: body.get(key) for key in ("system_fingerprint", "service_tier", "openrouter_metadata")}
+        same = {
+            key: body.get(key)
+            for key in ("system_fingerprint", "service_tier", "openrouter_metadata")
+        }
         self.other |= _present({**named, **same})
 
     def note_choice(self, choice: Mapping[str, Any]) -> None:
@@ -238,7 +252,7 @@ class StreamReader:
             ExternalServiceError: The event carries an error.
         """
         if not isinstance(event, Mapping):
-            raise self._broken("sent a stream event that is no JSON object")
+            raise self._broken(NO_OBJECT)
         if event.get("error"):
             raise error_from_body(event, self.source, partial_text=self.partial_text)
         self.facts.note(event)
@@ -259,7 +273,7 @@ class StreamReader:
             EmptyReplyError: It finished, but said nothing.
         """
         if self.facts.finish_reason is None:
-            raise self._broken("stopped sending before it had finished")
+            raise self._broken(UNFINISHED)
         usage = read_usage(self.facts.usage)
         if not self.has_said_something:
             body = {"id": self.facts.id, "provider": self.facts.other.get("provider_name")}
@@ -314,7 +328,9 @@ def merged_reasoning(fragments: Sequence[Mapping[str, Any]]) -> list[dict[str, A
             item = open_items[key] = dict(fragment)
             items.append(item)
             continue
-        joined = {k: (item.get(k) or "") + fragment[k] for k in ("text", "summary") if fragment.get(k)}
+        joined = {
+            k: (item.get(k) or "") + fragment[k] for k in ("text", "summary") if fragment.get(k)
+        }
         item |= _present({**fragment, **joined})
     return items
 
@@ -370,7 +386,7 @@ def _tool_calls(raw_calls: Any) -> tuple[list[ToolCall], list[InvalidToolCall]]:
             broken.append(make_invalid_tool_call(call, str(error)))
         else:
             if parsed is not None:
-                good.append(ToolCall(**parsed))
+                good.append(cast("ToolCall", parsed))
     return good, broken
 
 

@@ -72,7 +72,7 @@ class PerLoopAsyncClient(openai.DefaultAsyncHttpxClient):
             asyncio.AbstractEventLoop, openai.DefaultAsyncHttpxClient
         ] = weakref.WeakKeyDictionary()
 
-    async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:  # type: ignore[override]  # the parent's keywords, passed on
+    async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
         """Send through the running loop's own connections."""
         loop = asyncio.get_running_loop()
         client = self._by_loop.get(loop)
@@ -353,4 +353,6 @@ def _decoded(content: bytes | str, source: Source) -> Any:
     except ValueError:
         kind = source.headers.get("content-type", "no content type").split(";")[0]
         msg = f"{source.model} answered with {kind} that is no JSON; try again or another model."
-        raise errors.MalformedReplyError(msg, model=source.model, raw=content, **source.ids({})) from None
+        raise errors.MalformedReplyError(
+            msg, model=source.model, raw=content, **source.ids({})
+        ) from None

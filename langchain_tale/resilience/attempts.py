@@ -12,17 +12,23 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenacity import AsyncRetrying, Retrying, retry_if_exception, retry_if_result, stop_after_attempt
+from tenacity import (
+    AsyncRetrying,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+)
 
 from langchain_tale.errors import AllModelsFailedError, Attempt
 from langchain_tale.resilience.verdict import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from langchain_tale.resilience.policy import RetryPolicy
 
@@ -88,11 +94,11 @@ class Walk:
         self._models = [_Model(name) for name in self.names]
 
     def retrying(self) -> Retrying:
-        """tenacity's loop over this walk, for functions and blocks that block."""
+        """The loop of tenacity over this walk, for functions that block."""
         return Retrying(sleep=self.timing.sleep, **self._rules())
 
     def aretrying(self) -> AsyncRetrying:
-        """tenacity's loop over this walk, for coroutines."""
+        """The loop of tenacity over this walk, for coroutines."""
         return AsyncRetrying(sleep=self.timing.asleep, **self._rules())
 
     def _rules(self) -> dict[str, Any]:
@@ -151,7 +157,9 @@ class Walk:
             return None
         now = self.timing.clock()
         help_ = verdict(error)
-        self._rest(self.turn.model_index, help_.retry_after_s if help_.same_model else math.inf, now)
+        self._rest(
+            self.turn.model_index, help_.retry_after_s if help_.same_model else math.inf, now
+        )
         chosen = self._ready_soonest() if help_.other_model else self.turn.model_index
         ready_at = self._models[chosen].ready_at
         if ready_at == math.inf:
@@ -174,8 +182,12 @@ class Walk:
 
 
 def _told(log: Sequence[Attempt]) -> str:
-    said = "; ".join(f"({attempt.number}) {str(attempt.error).rstrip('.')}" for attempt in log)
-    return f"No model answered in {len(log)} tries: {said}."
+    said = []
+    for message, group in groupby(log, key=lambda attempt: str(attempt.error).rstrip(".")):
+        numbers = [attempt.number for attempt in group]
+        label = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
+        said.append(f"({label}) {message}")
+    return f"No model answered in {len(log)} tries: {'; '.join(said)}."
 
 
 _LATENESS: dict[str, Any] = {

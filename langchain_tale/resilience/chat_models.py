@@ -23,9 +23,16 @@ from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.resilience.runs import Answer, aattempt_run, attempt_run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+        Sequence,
+    )
 
-    from langchain_core.language_models import LanguageModelInput, LangSmithParams
+    from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.tools import BaseTool
 
 
@@ -130,7 +137,7 @@ class ResilientChatModel(BaseChatModel):
             return result
 
         try:
-            result = await walk.aretrying()(ask)
+            result: ChatResult = await walk.aretrying()(ask)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             _give_up(walk, error)
         return _with_log(result, walk)
@@ -144,7 +151,7 @@ class ResilientChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         members, walk = self._set_out()
 
-        def open_() -> _Opened[Iterator[ChatGenerationChunk], ExitStack]:
+        def open_() -> _Opened[Generator[ChatGenerationChunk], ExitStack]:
             turn = walk.begin()
             member = members[turn.model_index]
             with ExitStack() as stack:
@@ -184,7 +191,7 @@ class ResilientChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         members, walk = self._set_out()
 
-        async def open_() -> _Opened[AsyncIterator[ChatGenerationChunk], AsyncExitStack]:
+        async def open_() -> _Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]:
             turn = walk.begin()
             member = members[turn.model_index]
             async with AsyncExitStack() as stack:
@@ -202,6 +209,7 @@ class ResilientChatModel(BaseChatModel):
             return opened
 
         try:
+            opened: _Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
             opened = await walk.aretrying()(open_)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             _give_up(walk, error)
@@ -242,9 +250,7 @@ class ResilientChatModel(BaseChatModel):
             raise ConfigurationError(msg)
         return self.model_copy(update={"tool_kwargs": own})
 
-    def with_retry(  # type: ignore[override]  # a policy first; core's keywords still work
-        self, retry: RetryPolicy | None = None, **kwargs: Any
-    ) -> ResilientChatModel:
+    def with_retry(self, retry: RetryPolicy | None = None, **kwargs: Any) -> ResilientChatModel:
         """The same models under another policy; see `ChatOpenRouter.with_retry`."""
         return self.model_copy(update={"retry": policy_from(retry, **kwargs)})
 
@@ -299,7 +305,7 @@ def policy_from(retry: RetryPolicy | None, **kwargs: Any) -> RetryPolicy:
     """
     known = {"stop_after_attempt", "wait_exponential_jitter", "retry_if_exception_type"}
     if (retry is not None and kwargs) or not known.issuperset(kwargs):
-        msg = f"with_retry takes a RetryPolicy, or of {', '.join(sorted(known))}; not {sorted(kwargs)}."
+        msg = f"with_retry takes a RetryPolicy, or instead {', '.join(sorted(known))}."
         raise ConfigurationError(msg)
     if retry is not None or not kwargs:
         return retry or RetryPolicy()

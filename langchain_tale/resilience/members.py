@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Member:
             await self.model.rate_limiter.aacquire(blocking=True)
         return await self.model._agenerate(messages, **{**kwargs, **self.kwargs})
 
-    def stream(self, messages: list[BaseMessage], **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+    def stream(self, messages: list[BaseMessage], **kwargs: Any) -> Generator[ChatGenerationChunk]:
         """An answer in chunks; in one chunk from a model that cannot stream."""
         if not self._streams("_stream"):
             yield _as_chunk(self.generate(messages, **kwargs))
@@ -51,7 +53,7 @@ class Member:
 
     async def astream(
         self, messages: list[BaseMessage], **kwargs: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
+    ) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `stream`."""
         if not self._streams("_stream", "_astream"):
             yield _as_chunk(await self.agenerate(messages, **kwargs))

@@ -10,7 +10,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks.manager import AsyncParentRunManager, ParentRunManager
+from langchain_core.callbacks.manager import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+)
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
@@ -44,7 +47,7 @@ def attempt_run(
     if parent is None or not parent.inheritable_handlers:
         yield answer
         return
-    manager = ParentRunManager(**_identity(parent)).get_child(f"attempt:{number}")
+    manager = CallbackManagerForChainRun(**_identity(parent)).get_child(f"attempt:{number}")
     run = manager.on_chat_model_start({}, [list(messages)], name=name)[0]
     try:
         yield answer
@@ -66,7 +69,7 @@ async def aattempt_run(
     if parent is None or not parent.inheritable_handlers:
         yield answer
         return
-    manager = AsyncParentRunManager(**_identity(parent)).get_child(f"attempt:{number}")
+    manager = AsyncCallbackManagerForChainRun(**_identity(parent)).get_child(f"attempt:{number}")
     run = (await manager.on_chat_model_start({}, [list(messages)], name=name))[0]
     try:
         yield answer

@@ -172,7 +172,9 @@ def retired(model: OpenRouterModel) -> dict[str, Any]:
     }
 
 
-def stats(of: Generation, end: End, *, seconds: float, first_s: float, cancelled: bool) -> dict[str, Any]:
+def stats(
+    of: Generation, end: End, *, seconds: float, first_s: float, cancelled: bool
+) -> dict[str, Any]:
     """The record of `GET /generation`; milliseconds and USD."""
     cost = usage(of.model, end)["cost"]
     unknown = (

@@ -9,12 +9,10 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from langchain_tale.catalogue import OpenRouterModel
 from langchain_tale.sandbox import bodies
@@ -29,10 +27,15 @@ from langchain_tale.sandbox.engines import (
 )
 from langchain_tale.sandbox.faults import Fault, FaultPlan
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from types import TracebackType
+
+    from starlette.requests import Request
+
 try:
     import uvicorn
     from starlette.applications import Starlette
-    from starlette.requests import Request
     from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
 except ImportError as error:
@@ -135,7 +138,10 @@ class Sandbox:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -227,11 +233,15 @@ class Sandbox:
         media_type = "text/event-stream" if of.streamed else "application/json"
         if of.streamed:
             headers["Cache-Control"] = "no-cache"
-        return _named(StreamingResponse(self._remembering(telling, parts), media_type=media_type, headers=headers))
+        return _named(
+            StreamingResponse(
+                self._remembering(telling, parts), media_type=media_type, headers=headers
+            )
+        )
 
     async def _remembering(
-        self, telling: _Telling, parts: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes]:
+        self, telling: _Telling, parts: AsyncGenerator[bytes]
+    ) -> AsyncGenerator[bytes]:
         """Pass the answer on, and keep its record however it ends."""
         try:
             async with aclosing(telling.pieces), aclosing(parts):
@@ -247,7 +257,7 @@ class _Telling:
     """One answer on its way to the client."""
 
     of: bodies.Generation
-    pieces: AsyncIterator[Piece | End]
+    pieces: AsyncGenerator[Piece | End]
     fault: Fault | None
     said: bodies.Transcript = field(default_factory=bodies.Transcript)
     end: End | None = None
@@ -267,7 +277,7 @@ class _Telling:
         if self._waiting.done():
             self._waiting.result()
 
-    async def _next(self) -> AsyncIterator[Piece | None]:
+    async def _next(self) -> AsyncGenerator[Piece | None]:
         """The pieces before the end; None for each second without one."""
         try:
             while self.end is None:
@@ -289,7 +299,7 @@ class _Telling:
                 self._waiting.cancel()
                 await asyncio.wait({self._waiting})
 
-    async def whole(self) -> AsyncIterator[bytes]:
+    async def whole(self) -> AsyncGenerator[bytes]:
         """A JSON body, with white space to keep the connection alive."""
         yield PADDING
         padded_at = time.monotonic()
@@ -300,7 +310,7 @@ class _Telling:
         if self.end is not None:
             yield json.dumps(bodies.completion(self.of, self.said, self.end)).encode()
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """Server-sent events, with comments to keep the connection alive."""
         yield KEEPALIVE
         async for piece in self._next():
@@ -419,4 +429,6 @@ def _version() -> str:
 
 
 async def _not_found(request: Request, _error: Exception) -> Response:
-    return _refused(404, f"No such path: {request.method} {request.url.path}", error_type="not_found")
+    return _refused(
+        404, f"No such path: {request.method} {request.url.path}", error_type="not_found"
+    )

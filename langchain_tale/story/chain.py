@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
-from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.settings import get_settings
 from langchain_tale.story.prompt import story_messages
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
 from langchain_tale.story.result import StoryGenerationResult, StoryParser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_tale.resilience.attempts import Timing
 
 TOKENS_PER_WORD: Final = 4
 """Room for the wordiest tokenizers and languages, and for a story longer than asked."""
@@ -84,7 +87,9 @@ def _chat_models(
     if not models:
         msg = "create_story_chain needs at least one model."
         raise ConfigurationError(msg)
-    return [m if isinstance(m, BaseChatModel) else ChatOpenRouter(model=m, **options) for m in models]
+    return [
+        m if isinstance(m, BaseChatModel) else ChatOpenRouter(model=m, **options) for m in models
+    ]
 
 
 def _settled_policy(n_models: int) -> RetryPolicy:

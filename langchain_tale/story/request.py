@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from typing_extensions import Self
 
 from langchain_tale.errors import ConfigurationError, one_sentence
 
@@ -48,15 +47,15 @@ def _as_name(name: str) -> str:
     return name
 
 
-def _line(max_length: int) -> Any:
-    constraints = StringConstraints(min_length=1, max_length=max_length)
-    return Annotated[Annotated[str, constraints], BeforeValidator(_on_one_line)]
-
-
-if TYPE_CHECKING:
-    Line40 = Line60 = Line200 = Line300 = str
-else:
-    Line40, Line60, Line200, Line300 = map(_line, (40, 60, 200, 300))
+_Cleaned = BeforeValidator(_on_one_line)
+_Bounded40 = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+_Bounded60 = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+_Bounded200 = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_Bounded300 = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Line40 = Annotated[_Bounded40, _Cleaned]
+Line60 = Annotated[_Bounded60, _Cleaned]
+Line200 = Annotated[_Bounded200, _Cleaned]
+Line300 = Annotated[_Bounded300, _Cleaned]
 Name = Annotated[Line40, AfterValidator(_as_name)]
 
 
@@ -94,7 +93,9 @@ class StoryRequest(BaseModel):
     theme: Line300
     child_name: Name | None = None
     age: Annotated[int, Field(ge=1, le=17)] | None = None
-    interests: Annotated[tuple[Line60, ...], BeforeValidator(_as_several), Field(max_length=10)] = ()
+    interests: Annotated[
+        tuple[Line60, ...], BeforeValidator(_as_several), Field(max_length=10)
+    ] = ()
     hero: Line200 | None = None
     moral: Line200 | None = None
     setting: Line200 | None = None
@@ -151,7 +152,8 @@ def as_story_request(given: StoryInput) -> StoryRequest:
         return given
     fields = {"theme": given} if isinstance(given, str) else given
     if not isinstance(fields, dict):
-        msg = f"A story is asked for by a StoryRequest, a dict or a string, not {type(given).__name__}."
+        kind = type(given).__name__
+        msg = f"A story is asked for by a StoryRequest, a dict or a string, not {kind}."
         raise ConfigurationError(msg)
     try:
         return StoryRequest(**fields)

@@ -95,7 +95,11 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
     ) -> StoryGenerationResult:
         """The result so far; with `partial`, of an answer that may still grow."""
         generation = result[0]
-        message = generation.message if isinstance(generation, ChatGeneration) else AIMessage(generation.text)
+        message = (
+            generation.message
+            if isinstance(generation, ChatGeneration)
+            else AIMessage(generation.text)
+        )
         return story_result(message, has_title=self.has_title, partial=partial)
 
     def parse(self, text: str) -> StoryGenerationResult:
@@ -118,7 +122,9 @@ def story_result(
     """
     metadata = message.response_metadata
     is_growing = partial and "finish_reason" not in metadata
-    title, content = split_title(message.text, is_growing=is_growing) if has_title else (None, message.text)
+    title, content = (
+        split_title(message.text, is_growing=is_growing) if has_title else (None, message.text)
+    )
     model = known_model(metadata.get("model_name") or metadata.get("model") or "")
     if is_growing:
         return StoryGenerationResult(content, model, {}, title=title)
@@ -137,17 +143,17 @@ def story_result(
 
 
 def split_title(text: str, *, is_growing: bool = False) -> tuple[str | None, str]:
-    """The title on the first line, and the story below it.
+    r"""The title on the first line, and the story below it.
 
     Args:
-        text: What the model wrote: `"# The Fox\\n\\nOnce …"`, `"**The Fox**"` or `"Title: …"`.
+        text: What the model wrote: `"# The Fox\n\nOnce …"`, `"**The Fox**"` or `"Title: …"`.
         is_growing: Whether more may come: a first line that may become a title is held back.
 
     Returns:
         The title, or None where the first line is none; and the rest.
 
     Example:
-        >>> split_title("# The Fox\\n\\nOnce upon a time")
+        >>> split_title("# The Fox\n\nOnce upon a time")
         ('The Fox', 'Once upon a time')
         >>> split_title("Once upon a time")
         (None, 'Once upon a time')
