@@ -8,6 +8,7 @@ with its loop.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import math
 import os
@@ -109,7 +110,9 @@ _GUARDS: Final[weakref.WeakKeyDictionary[httpx2.AsyncClient, AsyncIterator[None]
 @lru_cache
 def shared_http_client(proxy: str | None = None) -> httpx2.Client:
     """The connections of all threads of this process."""
-    return openai.DefaultHttpxClient(proxy=proxy)
+    client = openai.DefaultHttpxClient(proxy=proxy)
+    atexit.register(client.close)
+    return client
 
 
 @lru_cache

@@ -12,6 +12,7 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +29,7 @@ from langchain_tale.errors import AllModelsFailedError, Attempt
 from langchain_tale.resilience.verdict import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from langchain_tale.resilience.policy import RetryPolicy
 
