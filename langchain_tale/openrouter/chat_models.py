@@ -14,13 +14,14 @@ from langchain_core.language_models import LangSmithParams  # noqa: TC002 (as ab
 from langchain_core.messages import BaseMessage  # noqa: TC002 (as above)
 from langchain_core.outputs import ChatGenerationChunk, ChatResult  # noqa: TC002 (as above)
 from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from langchain_tale.catalogue import DEFAULT_MODEL
-from langchain_tale.errors import ConfigurationError, ExternalServiceError
+from langchain_tale.errors import ConfigurationError, ExternalServiceError, one_sentence
 from langchain_tale.openrouter import protocol, transport
 from langchain_tale.openrouter.failures import Source
 from langchain_tale.openrouter.keys import key_sources
+from langchain_tale.openrouter.loading import allow_loading
 from langchain_tale.resilience.chat_models import chat_models_from, policy_from, resilient
 from langchain_tale.settings import checked_base_url, get_settings
 
@@ -87,6 +88,15 @@ class ChatOpenRouter(BaseChatOpenAI):
     app_title: str | None = None
     openai_proxy: str | None = None
     """A proxy for this model alone; never taken from OpenAI's environment."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Pydantic's complaints become one sentence, without the key among the inputs."""
+        try:
+            super().__init__(**kwargs)
+        except ValidationError as error:
+            raise ConfigurationError(one_sentence(error, of="ChatOpenRouter")) from None
 
     @field_validator("model_name", mode="before")
     @classmethod
@@ -284,6 +294,9 @@ class ChatOpenRouter(BaseChatOpenAI):
         if models is None or "exception_key" in kwargs:
             return super().with_fallbacks(fallbacks, **kwargs)  # type: ignore[arg-type]
         return resilient([self, *models], **kwargs)
+
+
+allow_loading(tuple(ChatOpenRouter.lc_id()))
 
 
 @contextmanager

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
-from langchain_core.callbacks import (  # noqa: TC002 (pydantic reads the signatures)
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
+    CallbackManager,
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.resilience.attempts import Timing, Walk
 from langchain_tale.resilience.members import Member, facts_of, has_content, without_retries
 from langchain_tale.resilience.policy import RetryPolicy
-from langchain_tale.resilience.runs import Answer, aattempt_run, attempt_run
+from langchain_tale.resilience.runs import (
+    Answer,
+    aattempt_run,
+    announced,
+    attempt_run,
+    parent_is,
+    parent_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -104,11 +114,12 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         members, walk = self._set_out()
+        parent = parent_of(run_manager)
 
         def ask() -> ChatResult:
             turn = walk.begin()
             member = members[turn.model_index]
-            with attempt_run(run_manager, member.name, turn.number, messages) as answer:
+            with attempt_run(parent, member.name, turn.number, messages) as answer:
                 result = member.generate(messages, stop=stop, **kwargs)
                 answer.message = result.generations[0].message
             return result
@@ -127,11 +138,12 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         members, walk = self._set_out()
+        parent = parent_of(run_manager)
 
         async def ask() -> ChatResult:
             turn = walk.begin()
             member = members[turn.model_index]
-            async with aattempt_run(run_manager, member.name, turn.number, messages) as answer:
+            async with aattempt_run(parent, member.name, turn.number, messages) as answer:
                 result = await member.agenerate(messages, stop=stop, **kwargs)
                 answer.message = result.generations[0].message
             return result
@@ -150,13 +162,14 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         members, walk = self._set_out()
+        parent = parent_of(run_manager)
 
         def open_() -> _Opened[Generator[ChatGenerationChunk], ExitStack]:
             turn = walk.begin()
             member = members[turn.model_index]
             with ExitStack() as stack:
                 answer = stack.enter_context(
-                    attempt_run(run_manager, member.name, turn.number, messages)
+                    attempt_run(parent, member.name, turn.number, messages)
                 )
                 rest = stack.enter_context(closing(member.stream(messages, stop=stop, **kwargs)))
                 opened = _Opened(rest=rest, answer=answer, until=stack)
@@ -190,13 +203,14 @@ class ResilientChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         members, walk = self._set_out()
+        parent = parent_of(run_manager)
 
         async def open_() -> _Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]:
             turn = walk.begin()
             member = members[turn.model_index]
             async with AsyncExitStack() as stack:
                 answer = await stack.enter_async_context(
-                    aattempt_run(run_manager, member.name, turn.number, messages)
+                    aattempt_run(parent, member.name, turn.number, messages)
                 )
                 rest = await stack.enter_async_context(
                     aclosing(member.astream(messages, stop=stop, **kwargs))
@@ -225,6 +239,60 @@ class ResilientChatModel(BaseChatModel):
             walk.failed(error)
             _give_up(walk, error)
         yield _log_chunk(walk, opened.metadata)
+
+    # ── the runs that attempts belong to ────────────────────────────────────
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """As on any chat model; attempts are runs below this one."""
+        config, parent = announced(ensure_config(config), CallbackManager)
+        chunks = super().stream(input, config, **kwargs)
+        with parent_is(parent):
+            first = next(chunks, None)
+        if first is not None:
+            yield first
+        yield from chunks
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The twin of `stream`."""
+        config, parent = announced(ensure_config(config), AsyncCallbackManager)
+        stream = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, **kwargs))
+        async with aclosing(stream) as chunks:
+            with parent_is(parent):
+                first = await anext(chunks, None)
+            if first is not None:
+                yield first
+            async for chunk in chunks:
+                yield chunk
+
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with parent_is(parent_of(run_manager)):  # it may decide to stream
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with parent_is(parent_of(run_manager)):  # it may decide to stream
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
     def _set_out(self) -> tuple[list[Member], Walk]:
         own = self.tool_kwargs or [{}] * len(self.models)

@@ -3,24 +3,106 @@
 An attempt is a chat-model run named after its model and tagged `attempt:N`. Its tokens are
 left to the parent run, which reports the same answer: a handler that adds up usage or prints
 tokens sees each of them once.
+
+langchain-core tells `_generate` which run it belongs to, but not `_stream`; a context variable
+carries it there.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
 
-from langchain_core.callbacks.manager import (
-    AsyncCallbackManagerForChainRun,
-    CallbackManagerForChainRun,
-)
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        BaseCallbackHandler,
+        CallbackManagerForLLMRun,
+    )
+    from langchain_core.runnables import RunnableConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The run of the logical call, and what its children inherit."""
+
+    run_id: UUID
+    handlers: Sequence[BaseCallbackHandler]
+    tags: Sequence[str] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def for_child(self, number: int) -> dict[str, Any]:
+        """The arguments of the callback manager for attempt `number`."""
+        return {
+            "handlers": list(self.handlers),
+            "inheritable_handlers": list(self.handlers),
+            "parent_run_id": self.run_id,
+            "tags": [*self.tags, f"attempt:{number}"],
+            "inheritable_tags": list(self.tags),
+            "metadata": dict(self.metadata),
+            "inheritable_metadata": dict(self.metadata),
+        }
+
+
+_CURRENT: Final[ContextVar[Parent | None]] = ContextVar("langchain_tale_parent_run", default=None)
+
+
+def parent_of(
+    run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+) -> Parent | None:
+    """The parent that langchain-core named, else the one that `parent_is` did; each once."""
+    current = _CURRENT.get()
+    _CURRENT.set(None)
+    if run_manager is None:
+        return current
+    return Parent(
+        run_id=run_manager.run_id,
+        handlers=run_manager.inheritable_handlers,
+        tags=run_manager.inheritable_tags,
+        metadata=run_manager.inheritable_metadata,
+    )
+
+
+@contextmanager
+def parent_is(parent: Parent | None) -> Iterator[None]:
+    """Whatever starts to stream inside belongs to `parent`."""
+    token = _CURRENT.set(parent)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def announced(
+    config: RunnableConfig, kind: type[CallbackManager | AsyncCallbackManager]
+) -> tuple[RunnableConfig, Parent]:
+    """A config whose run is known before it starts, and that run as a parent.
+
+    Args:
+        config: What `stream` or `astream` was called with.
+        kind: The class of callback manager that langchain-core will make of it.
+
+    Returns:
+        The config with a run id and the very handlers that the children will have.
+    """
+    run_id = config.get("run_id") or uuid4()
+    manager = kind.configure(inheritable_callbacks=config.get("callbacks"))
+    parent = Parent(
+        run_id=run_id,
+        handlers=manager.inheritable_handlers,
+        tags=[*manager.inheritable_tags, *(config.get("tags") or ())],
+        metadata={**manager.inheritable_metadata, **(config.get("metadata") or {})},
+    )
+    return {**config, "run_id": run_id, "callbacks": manager}, parent
 
 
 class Answer:
@@ -40,14 +122,14 @@ class Answer:
 
 @contextmanager
 def attempt_run(
-    parent: CallbackManagerForLLMRun | None, name: str, number: int, messages: Sequence[BaseMessage]
+    parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
 ) -> Iterator[Answer]:
     """Run the body as attempt `number` of `parent`; callbacks see it start, end or fail."""
     answer = Answer()
-    if parent is None or not parent.inheritable_handlers:
+    if parent is None or not parent.handlers:
         yield answer
         return
-    manager = CallbackManagerForChainRun(**_identity(parent)).get_child(f"attempt:{number}")
+    manager = CallbackManager(**parent.for_child(number))
     run = manager.on_chat_model_start({}, [list(messages)], name=name)[0]
     try:
         yield answer
@@ -59,17 +141,14 @@ def attempt_run(
 
 @asynccontextmanager
 async def aattempt_run(
-    parent: AsyncCallbackManagerForLLMRun | None,
-    name: str,
-    number: int,
-    messages: Sequence[BaseMessage],
+    parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
 ) -> AsyncIterator[Answer]:
     """The twin of `attempt_run`."""
     answer = Answer()
-    if parent is None or not parent.inheritable_handlers:
+    if parent is None or not parent.handlers:
         yield answer
         return
-    manager = AsyncCallbackManagerForChainRun(**_identity(parent)).get_child(f"attempt:{number}")
+    manager = AsyncCallbackManager(**parent.for_child(number))
     run = (await manager.on_chat_model_start({}, [list(messages)], name=name))[0]
     try:
         yield answer
@@ -77,18 +156,3 @@ async def aattempt_run(
         await run.on_llm_error(error, response=LLMResult(generations=[]))
         raise
     await run.on_llm_end(answer.as_result())
-
-
-def _identity(
-    parent: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun,
-) -> dict[str, Any]:
-    return {
-        "run_id": parent.run_id,
-        "handlers": parent.handlers,
-        "inheritable_handlers": parent.inheritable_handlers,
-        "parent_run_id": parent.parent_run_id,
-        "tags": parent.tags,
-        "inheritable_tags": parent.inheritable_tags,
-        "metadata": parent.metadata,
-        "inheritable_metadata": parent.inheritable_metadata,
-    }

@@ -1,0 +1,98 @@
+"""The values and the table behind the loop."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core import exceptions as core
+from pydantic import ValidationError
+
+from langchain_tale import errors
+from langchain_tale.errors import ConfigurationError
+from langchain_tale.resilience.chat_models import policy_from
+from langchain_tale.resilience.policy import RetryPolicy
+from langchain_tale.resilience.verdict import Verdict, verdict
+
+ANYTHING_HELPS = Verdict(same_model=True, other_model=True)
+ANOTHER_MODEL_HELPS = Verdict(same_model=False, other_model=True)
+NOTHING_HELPS = Verdict(same_model=False, other_model=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.ConnectionFailedError("x"), ANYTHING_HELPS),
+        (errors.RequestTimeoutError("x"), ANYTHING_HELPS),
+        (errors.UnavailableError("x"), ANYTHING_HELPS),
+        (errors.EmptyReplyError("x"), ANYTHING_HELPS),
+        (errors.BrokenStreamError("x"), ANYTHING_HELPS),
+        (errors.RateLimitError("x"), ANYTHING_HELPS),
+        (errors.ContextLengthError("x"), ANOTHER_MODEL_HELPS),
+        (errors.ModelNotFoundError("x"), ANOTHER_MODEL_HELPS),
+        (errors.ModerationError("x"), NOTHING_HELPS),
+        (errors.InvalidRequestError("x"), NOTHING_HELPS),
+        (errors.AuthenticationError("x"), NOTHING_HELPS),
+        (errors.PermissionDeniedError("x"), NOTHING_HELPS),
+        (errors.InsufficientCreditsError("x"), NOTHING_HELPS),
+        (core.ModelAPIError("another vendor's"), ANYTHING_HELPS),
+        (core.ModelRateLimitError("another vendor's"), ANYTHING_HELPS),
+        (core.ModelInvalidRequestError("another vendor's"), NOTHING_HELPS),
+        (ConnectionResetError("x"), ANYTHING_HELPS),
+        (TimeoutError("x"), ANYTHING_HELPS),
+        (KeyError("a mistake of ours"), NOTHING_HELPS),
+        (openai.OpenAIError("unknown"), NOTHING_HELPS),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_error_has_its_row(error: Exception, expected: Verdict) -> None:
+    assert verdict(error) == expected
+
+
+def test_the_servers_word_wins() -> None:
+    assert verdict(errors.UnavailableError("x", retryable=False)) == ANOTHER_MODEL_HELPS
+    assert verdict(errors.ModelNotFoundError("x", retryable=True)) == ANYTHING_HELPS
+    assert verdict(errors.RateLimitError("x", retry_after_s=7)).retry_after_s == 7
+
+
+@given(
+    st.floats(0, 100),
+    st.floats(1, 10),
+    st.floats(0, 1000),
+    st.integers(1, 100),
+)
+def test_waits_grow_up_to_the_cap(delay: float, times: float, cap: float, nth: int) -> None:
+    policy = RetryPolicy(retry_delay=delay, multiplier=times, max_delay_s=cap)
+
+    assert policy.backoff_s(nth) <= policy.backoff_s(nth + 1) <= cap
+    assert policy.backoff_s(1) == min(delay, cap)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_retries": -1}, {"retry_delay": -1}, {"jitter": 2}, {"multiplier": 0.5}, {"x": 1}],
+)
+def test_a_policy_is_validated(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        RetryPolicy(**wrong)
+
+
+def test_langchains_keywords_make_a_policy() -> None:
+    policy = policy_from(
+        None,
+        stop_after_attempt=5,
+        wait_exponential_jitter=False,
+        retry_if_exception_type=(errors.RateLimitError,),
+    )
+
+    assert (policy.max_attempts, policy.jitter) == (5, 0.0)
+    assert policy.retry_if_exception_type == (errors.RateLimitError,)
+    assert policy_from(None) == RetryPolicy()
+
+
+def test_a_policy_and_keywords_at_once_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="RetryPolicy"):
+        policy_from(RetryPolicy(), stop_after_attempt=2)
+    with pytest.raises(ConfigurationError, match="stop_after_attempt"):
+        policy_from(None, max_tries=2)
