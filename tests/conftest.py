@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.sandbox import Sandbox
+from langchain_tale.settings import OPENROUTER_BASE_URL
+from tests.recording import VCR_CONFIG, every_request_recorded
 
-KEY = "sk-or-v1-sandbox"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vcr.cassette import Cassette
+
+ROOT = Path(__file__).parent.parent
+LIVE_KEY = os.environ.get("OPENROUTER_API_KEY")
+RECORDED_KEY = "sk-or-v1-cassette"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--live",
+        action="store_true",
+        help="record cassettes from OpenRouter itself; needs OPENROUTER_API_KEY and a record mode",
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +37,6 @@ def _bare_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """No key, no `.env` and nothing of OpenAI's or ours reaches a test by accident."""
-    import os
-
     for name in list(os.environ):
         if name.startswith(("OPENROUTER_", "OPENAI_", "TALE_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
@@ -86,3 +102,53 @@ def chat_model(
     """A chat model that talks to `sandbox`, without retries of its own."""
     given = {"max_retries": 0, "api_key": sandbox.api_key, "base_url": sandbox.base_url, **options}
     return ChatOpenRouter(model=model, **given)
+
+
+# ── cassettes ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def vcr_config() -> dict[str, Any]:
+    return VCR_CONFIG
+
+
+@pytest.fixture(scope="module")
+def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
+    return str(ROOT / "cassettes" / request.path.stem)
+
+
+@pytest.fixture(autouse=True)
+def _no_cassette_miss(
+    request: pytest.FixtureRequest, vcr: Cassette | None, record_mode: str
+) -> Iterator[None]:
+    if vcr is None:
+        yield
+        return
+    with every_request_recorded(vcr, is_replay=record_mode == "none"):
+        yield
+
+
+@pytest.fixture
+def recorded(
+    request: pytest.FixtureRequest, record_mode: str
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """`recorded(**sandbox_options)`: the `api_key` and `base_url` that a recorded test talks to.
+
+    On replay nothing is started. When recording it is a sandbox with those options, or with
+    `--live` OpenRouter.
+    """
+    running: list[Sandbox] = []
+
+    def address(**options: Any) -> dict[str, Any]:
+        if record_mode == "none":
+            return {"api_key": RECORDED_KEY, "base_url": OPENROUTER_BASE_URL}
+        if request.config.getoption("--live"):
+            if LIVE_KEY is None:
+                pytest.fail("--live needs OPENROUTER_API_KEY")
+            return {"api_key": LIVE_KEY, "base_url": OPENROUTER_BASE_URL}
+        running.append(Sandbox(lateness_s=0.0, **options).start())
+        return {"api_key": running[-1].api_key, "base_url": running[-1].base_url}
+
+    yield address
+    for one in running:
+        one.stop()
