@@ -60,18 +60,18 @@ def test_an_account_is_not_recorded() -> None:
 
 
 def test_a_miss_fails_even_where_a_fallback_serves(tmp_path: Path) -> None:
-    llm = ChatOpenRouter(model="a/b", api_key=RECORDED_KEY, max_retries=0)
-    served = RunnableLambda(lambda _: "served")
-    safe = RunnableLambda(llm.invoke).with_fallbacks([served])
+    llm: Any = ChatOpenRouter(model="a/b", api_key=RECORDED_KEY, max_retries=0)
+    served: Any = RunnableLambda(lambda _input: "served")
+    asking: Any = RunnableLambda(lambda text: llm.invoke(text))
+    safe = asking.with_fallbacks([served])
+    empty = str(tmp_path / "empty.yaml")
 
     with (
-        vcr.use_cassette(
-            str(tmp_path / "empty.yaml"), record_mode="none", **VCR_CONFIG
-        ) as cassette,
+        vcr.use_cassette(empty, record_mode="none", **VCR_CONFIG) as cassette,
         pytest.raises(pytest.fail.Exception, match="not in the cassette"),
         every_request_recorded(cassette, is_replay=True),
     ):
-        assert safe.invoke("x").text == "served"
+        assert safe.invoke("x") == "served"
 
 
 def test_an_answer_that_nobody_asked_for_fails_too() -> None:
