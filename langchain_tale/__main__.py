@@ -10,7 +10,7 @@ def main() -> int:
     try:
         from langchain_tale.cli import run  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
-        if error.name not in {"typer", "rich"}:
+        if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
         sys.stderr.write("The command line needs an extra: pip install 'langchain-tale[cli]'.\n")
         return 1

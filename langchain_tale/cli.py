@@ -167,7 +167,8 @@ def models(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     console = Console(highlight=False)
     is_wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False)
-    for heading in ("slug", "by", "context", "status", *(("good for",) if is_wide else ())):
+    table.add_column("slug", no_wrap=True)  # half a slug is none
+    for heading in ("by", "context", "status", *(("good for",) if is_wide else ())):
         table.add_column(heading)
     for member in OpenRouterModel:
         info = member.info
@@ -288,22 +289,28 @@ def _written_at_the_end(path: Path | None) -> Iterator[list[str]]:
     if path is None:
         yield lines
         return
-    try:
+    with _writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise _unwritable(path, error) from None
+        os.close(handle)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield lines
-            file.writelines(lines)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
+        yield lines
+        with _writing(path):
+            Path(temporary).write_text("".join(lines), encoding="utf-8")
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = f"Cannot write {path}: {error.strerror}; choose another file."
+        raise OutputError(msg) from None
 
 
 def _umask() -> int:
@@ -311,10 +318,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"Cannot write {path}: {error.strerror}; choose another file.")
 
 
 def _facts(model: OpenRouterModel) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.messages import HumanMessage
-from pydantic import ValidationError
 
 from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel
-from langchain_tale.errors import ConfigurationError, one_sentence
+from langchain_tale.errors import ConfigurationError, checking
 from langchain_tale.openrouter import account
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.attempts import Timing, aask_until_found, ask_until_found
@@ -44,7 +43,9 @@ class OpenRouterClient:
     ) -> None:
         options = {"api_key": api_key, "base_url": base_url}
         self._timing = timing or Timing()
-        self._llm = ChatOpenRouter(**{k: v for k, v in options.items() if v is not None})
+        given = {name: value for name, value in options.items() if not _is_blank(value)}
+        with checking("OpenRouterClient"):
+            self._llm = ChatOpenRouter(**given)
 
     def __repr__(self) -> str:
         return f"OpenRouterClient(base_url={self._llm.openai_api_base!r})"
@@ -113,9 +114,11 @@ class OpenRouterClient:
         """The twin of `fetch_generation_info`."""
         if not generation_id:
             return None
-        return await aask_until_found(
-            lambda: account.ageneration(self._llm, generation_id), self._timing
-        )
+
+        async def ask() -> dict[str, Any] | None:  # tenacity awaits no lambda
+            return await account.ageneration(self._llm, generation_id)
+
+        return await aask_until_found(ask, self._timing)
 
     def _teller(
         self, model: str, max_tokens: int, max_retries: int, retry_delay: float
@@ -126,10 +129,8 @@ class OpenRouterClient:
         if max_tokens < 1:
             msg = "max_tokens must be at least 1."
             raise ConfigurationError(msg)
-        try:
+        with checking("generate_story"):
             policy = RetryPolicy(max_retries=max_retries, retry_delay=retry_delay)
-        except ValidationError as error:
-            raise ConfigurationError(one_sentence(error, of="generate_story")) from None
         llm = self._llm.for_model(model).with_room(max_tokens)
         return resilient([llm], retry=policy, timing=self._timing)
 
@@ -143,3 +144,7 @@ def _asking(prompt: str) -> list[HumanMessage]:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())

@@ -28,16 +28,15 @@ do; keys and prompts never appear in them.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core import exceptions as core
-from pydantic import PlainSerializer, WithJsonSchema
+from pydantic import PlainSerializer, ValidationError, WithJsonSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pydantic import ValidationError
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class TaleError(Exception):
@@ -269,3 +268,12 @@ def one_sentence(error: ValidationError, *, of: str) -> str:
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     )
     return "; ".join(f"{where}: {what.removeprefix('Value error, ')}" for where, what in complaints)
+
+
+@contextmanager
+def checking(what: str) -> Iterator[None]:
+    """Turn pydantic's complaints about `what` into a `ConfigurationError` of one sentence."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ConfigurationError(one_sentence(error, of=what)) from None

@@ -6,7 +6,8 @@
 | `OPENROUTER_API_BASE` | `ai_service.base_url` |
 | `TALE_AI_SERVICE__<NAME>` | `ai_service.<name>`, and wins over the two above |
 
-A variable of the process wins over the same variable in `.env`.
+A variable of the process wins over the same variable in `.env`; one that is blank counts as
+not set.
 """
 
 from __future__ import annotations
@@ -35,19 +36,25 @@ def checked_base_url(url: str) -> str:
         The URL, ready for a path to be appended.
 
     Raises:
-        ConfigurationError: If it is neither https nor on loopback.
+        ConfigurationError: If it is neither https nor on loopback, or no plain URL.
 
     Example:
         >>> checked_base_url("http://127.0.0.1:8000/api/v1/")
         'http://127.0.0.1:8000/api/v1'
     """
-    parts = urlsplit(url)
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read to be checked
+    except ValueError:
+        msg = "The base URL is no URL; it looks like https://openrouter.ai/api/v1."
+        raise ConfigurationError(msg) from None
     is_loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
     if not parts.hostname or not (parts.scheme == "https" or is_loopback):
         msg = "The base URL must begin with https:// (http:// only on loopback)."
         raise ConfigurationError(msg)
-    if parts.username or parts.password:
-        msg = "The base URL must not carry a user name or password."
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        msg = "The base URL must not carry a user name, a password, a query or a fragment."
         raise ConfigurationError(msg)
     return url.rstrip("/")
 
@@ -86,8 +93,9 @@ class AIServiceSettings(BaseModel):
 
     @validator("api_key")
     @classmethod
-    def _blank_is_none(cls, key: SecretStr | None) -> SecretStr | None:
-        return key if key is not None and key.get_secret_value().strip() else None
+    def _is_trimmed(cls, key: SecretStr | None) -> SecretStr | None:
+        trimmed = key.get_secret_value().strip() if key else ""
+        return SecretStr(trimmed) if trimmed else None
 
 
 class _Environment(BaseSettings):
@@ -131,23 +139,34 @@ def get_settings() -> Settings:
         ConfigurationError: A variable has a value that is not allowed, or no setting
             has its name; the message names the variable and what is allowed.
     """
-    try:
-        found = _Environment()
-    except ValueError as error:
-        msg = "TALE_AI_SERVICE must be a JSON object, or be set as TALE_AI_SERVICE__<NAME>."
-        raise ConfigurationError(msg) from error
-    values: dict[str, Any] = dict(found.ai_service)
+    found = _environment()
+    values = {name: value for name, value in found.ai_service.items() if not _is_blank(value)}
     variables = {name: f"TALE_AI_SERVICE__{name.upper()}" for name in values}
     for name, variable, value in (
         ("api_key", "OPENROUTER_API_KEY", found.openrouter_api_key),
         ("base_url", "OPENROUTER_API_BASE", found.openrouter_api_base),
     ):
-        if value is not None and name not in values:
+        if not _is_blank(value) and name not in values:
             values[name], variables[name] = value, variable
     try:
         return Settings(ai_service=AIServiceSettings(**values))
     except ValidationError as error:
         raise ConfigurationError(_naming_variables(error, variables)) from None
+
+
+def _environment() -> _Environment:
+    try:
+        return _Environment()
+    except UnicodeDecodeError:
+        msg = "The file .env must be written in UTF-8."
+    except ValueError:
+        msg = "TALE_AI_SERVICE must be a JSON object, or be set as TALE_AI_SERVICE__<NAME>."
+    raise ConfigurationError(msg)
+
+
+def _is_blank(value: Any) -> bool:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return text is None or (isinstance(text, str) and not text.strip())
 
 
 def _naming_variables(error: ValidationError, variables: dict[str, str]) -> str:

@@ -62,7 +62,7 @@ def test_an_account_is_not_recorded() -> None:
 def test_a_miss_fails_even_where_a_fallback_serves(tmp_path: Path) -> None:
     llm: Any = ChatOpenRouter(model="a/b", api_key=RECORDED_KEY, max_retries=0)
     served: Any = RunnableLambda(lambda _input: "served")
-    asking: Any = RunnableLambda(lambda text: llm.invoke(text))
+    asking: Any = RunnableLambda(llm.invoke)
     safe = asking.with_fallbacks([served])
     empty = str(tmp_path / "empty.yaml")
 

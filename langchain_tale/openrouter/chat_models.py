@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.policy import RetryPolicy
 
 COMPLETIONS_PATH: Final = "/chat/completions"
-SLOWEST_TOKENS_PER_S: Final = 15
+SLOWEST_TOKENS_PER_S: Final = 5
 
 
 class ChatOpenRouter(BaseChatOpenAI):

@@ -191,7 +191,7 @@ def stats(
         "model": of.model,
         "router": of.asked if of.asked.startswith("openrouter/") else None,
         "provider_name": of.provider_name,
-        "provider_responses": [{"provider_name": of.provider_name, "status": 200}],
+        "provider_responses": [{"provider_name": ENDPOINT_PROVIDER, "status": 200}],
         "api_type": "completions",
         "origin": "",
         "data_region": "global",
@@ -199,8 +199,8 @@ def stats(
         "cancelled": cancelled,
         "latency": round(first_s * 1000),
         "generation_time": round(seconds * 1000),
-        "finish_reason": end.finish_reason,
-        "native_finish_reason": end.finish_reason,
+        "finish_reason": end.finish_reason or None,
+        "native_finish_reason": end.finish_reason or None,
         "tokens_prompt": end.prompt_tokens,
         "tokens_completion": end.completion_tokens,
         "native_tokens_prompt": end.prompt_tokens,
@@ -322,10 +322,35 @@ def problem_with(request: Any) -> str | None:
         return "messages must be a non-empty array."
     if not all(isinstance(message, Mapping) and "role" in message for message in messages):
         return "Every message must be an object with a role."
-    names = [request.get("model"), *(request.get("models") or ())]
-    if not all(isinstance(name, str) for name in names if name is not None) or not any(names):
+    if not all(_is_content(message.get("content")) for message in messages):
+        return "The content of a message must be a string or an array of objects."
+    return _problem_with_names(request) or _problem_with_options(request)
+
+
+def _is_content(content: Any) -> bool:
+    if isinstance(content, list):
+        return all(isinstance(part, Mapping) for part in content)
+    return content is None or isinstance(content, str)
+
+
+def _problem_with_names(request: Mapping[str, Any]) -> str | None:
+    models = request.get("models") or []
+    if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+        return "models must be an array of strings."
+    model = request.get("model")
+    if not isinstance(model or "", str) or not (model or any(models)):
         return "model must be a string."
-    limit = request.get("max_tokens")
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        return "max_tokens must be an integer of at least 1."
+    return None
+
+
+def _problem_with_options(request: Mapping[str, Any]) -> str | None:
+    for name in ("max_tokens", "max_completion_tokens"):
+        limit = request.get(name)
+        if limit is not None and (type(limit) is not int or limit < 1):
+            return f"{name} must be an integer of at least 1."
+    tools = request.get("tools") or []
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+        return "tools must be an array of objects."
+    if not isinstance(request.get("response_format") or {}, Mapping):
+        return "response_format must be an object."
     return None

@@ -35,8 +35,10 @@ class Fault:
 
     def error(self) -> dict[str, Any]:
         """The `error` object of a body or event."""
-        metadata = {"error_type": self.error_type} if self.error_type else {}
-        return {"code": self.status, "message": self.message, "metadata": metadata}
+        error: dict[str, Any] = {"code": self.status, "message": self.message}
+        if self.error_type:
+            error["metadata"] = {"error_type": self.error_type}
+        return error
 
 
 class FaultPlan:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import socket
 import threading
 import time
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from langchain_tale.catalogue import OpenRouterModel
@@ -28,10 +30,11 @@ from langchain_tale.sandbox.engines import (
 from langchain_tale.sandbox.faults import Fault, FaultPlan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
 try:
     import uvicorn
@@ -48,7 +51,13 @@ KEEPALIVE_S: Final = 1.0
 PADDING: Final = b"\n         \n"
 """Nearly half of the recorded bodies begin with white space, sent while the model works."""
 REMEMBERED_GENERATIONS: Final = 10_000
+FAILED: Final = End("error", 0, 0)
+"""The end of an answer that broke; nothing is billed for it."""
 SERVER_NAME: Final = "langchain-tale-sandbox"
+STOPPING_S: Final = 2
+"""A client that does not read what it asked for cannot delay the end by more."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Sandbox:
@@ -64,6 +73,7 @@ class Sandbox:
         lateness_s: Seconds until `GET /generation` knows an answer that has ended.
 
     Attributes:
+        port: The port it listens on.
         base_url: For `ChatOpenRouter(base_url=…)`, up to and including `/v1`.
         requests: Completions asked of each model so far.
         cancelled: Generations that the client left before they had ended.
@@ -90,21 +100,29 @@ class Sandbox:
     ) -> None:
         self.api_key = api_key
         self.cancelled = 0
-        self._engine = _engine(engine)
         self._plan = FaultPlan(faults)
         self._stats = _Stats(lateness_s)
+        self._ongoing: set[_Telling] = set()
         self._socket = _listening(port)
-        self._server = uvicorn.Server(
+        self.port: int = self._socket.getsockname()[1]
+        try:
+            self._engine = _engine(engine)
+        except SandboxError:
+            self._socket.close()
+            raise
+        self._server = _Server(
             uvicorn.Config(
-                self._application(), log_config=None, server_header=False, lifespan="off", ws="none"
+                self._application(),
+                log_config=None,
+                server_header=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=STOPPING_S,
             )
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_loop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._socket.getsockname()[1])
 
     @property
     def base_url(self) -> str:
@@ -122,9 +140,11 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Stop answering; what is being written is dropped."""
-        self._server.should_exit = self._server.force_exit = True
+        """Stop answering; what is being written ends with an error. Again is harmless."""
+        self._server.should_exit = True
         if self._thread.is_alive():
+            self._has_loop.wait()
+            self._drop_all()
             self._thread.join()
         self._socket.close()
         self._engine.close()
@@ -146,7 +166,22 @@ class Sandbox:
         self.stop()
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        asyncio.run(self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._has_loop.set()
+        await self._server.serve(sockets=[self._socket])
+
+    def _drop_all(self) -> None:
+        def drop() -> None:
+            self._server.woken.set()
+            for telling in self._ongoing:
+                telling.drop()
+
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(drop)
 
     # ── routes ──────────────────────────────────────────────────────────────
 
@@ -225,34 +260,78 @@ class Sandbox:
         if fault is not None and _is_whole(fault, of):
             return _faulty(fault, of, headers)
         telling = _Telling(of, self._engine.generate(body), fault)
+        self._ongoing.add(telling)
         try:
             await telling.begin()
         except EngineError as error:
-            return _refused(error.code, str(error), error_type=error.error_type)
-        parts = telling.events() if of.streamed else telling.whole()
-        media_type = "text/event-stream" if of.streamed else "application/json"
+            self._ongoing.discard(telling)
+            answer = bodies.error(error.code, str(error), error_type=error.error_type)
+            return _json(answer, status_code=error.code, headers=headers)
         if of.streamed:
-            headers["Cache-Control"] = "no-cache"
-        return _named(
-            StreamingResponse(
-                self._remembering(telling, parts), media_type=media_type, headers=headers
-            )
-        )
+            headers |= {"Cache-Control": "no-cache", "Content-Type": "text/event-stream"}
+        else:
+            headers |= {"Content-Type": "application/json"}
+        return _named(_Answer(self._remembering(telling), lambda: self._close(telling), headers))
 
-    async def _remembering(
-        self, telling: _Telling, parts: AsyncGenerator[bytes]
-    ) -> AsyncGenerator[bytes]:
-        """Pass the answer on, and keep its record however it ends."""
+    async def _remembering(self, telling: _Telling) -> AsyncGenerator[bytes]:
+        """Pass the answer on; who has its last words may ask for its record."""
+        async for part in telling.events() if telling.of.streamed else telling.whole():
+            if telling.end is not None:
+                self._stats.put(telling)
+            yield part
+        self._stats.put(telling)
+
+    async def _close(self, telling: _Telling) -> None:
+        self._ongoing.discard(telling)
+        await telling.aclose()
+        self.cancelled += telling.end is None
+        self._stats.put(telling)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, less the fifth of a second that it takes to stop where nothing is written."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.woken = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        for tick in count():
+            if await self.on_tick(tick):
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.woken.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+
+class _Answer(StreamingResponse):
+    """A body that is closed however it ends, even where the client left before it began."""
+
+    def __init__(
+        self,
+        parts: AsyncGenerator[bytes],
+        close: Callable[[], Awaitable[None]],
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(parts, headers=headers)
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with aclosing(telling.pieces), aclosing(parts):
-                async for part in parts:
-                    yield part
+            await super().__call__(scope, receive, send)
         finally:
-            self.cancelled += telling.end is None
-            self._stats.put(telling)
+            await self._close()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Telling:
     """One answer on its way to the client."""
 
@@ -264,75 +343,122 @@ class _Telling:
     started_at: float = field(default_factory=time.monotonic)
     first_at: float = 0.0
     _waiting: asyncio.Future[Piece | End] | None = None
+    _dropped: bool = False
     _sent: int = 0
 
     async def begin(self) -> None:
         """Wait for the first piece; until then an error still has a status of its own."""
         self._waiting = asyncio.ensure_future(anext(self.pieces))
-        try:
-            await asyncio.wait({self._waiting}, timeout=KEEPALIVE_S)
-        except asyncio.CancelledError:
-            self._waiting.cancel()
-            raise
+        await asyncio.wait({self._waiting}, timeout=KEEPALIVE_S)
         if self._waiting.done():
-            self._waiting.result()
+            _result(self._waiting)
+
+    def drop(self) -> None:
+        """End with an error, since the sandbox stops."""
+        self._dropped = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def aclose(self) -> None:
+        """Stop the generation where it still goes on."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.gather(self._waiting, return_exceptions=True)
+        await self.pieces.aclose()
 
     async def _next(self) -> AsyncGenerator[Piece | None]:
         """The pieces before the end; None for each second without one."""
-        try:
-            while self.end is None:
-                if self._waiting is None:
-                    self._waiting = asyncio.ensure_future(anext(self.pieces))
-                await asyncio.wait({self._waiting}, timeout=KEEPALIVE_S)
-                if not self._waiting.done():
-                    yield None
-                    continue
-                item, self._waiting = self._waiting.result(), None
-                self.first_at = self.first_at or time.monotonic()
-                if isinstance(item, End):
-                    self.end = item
-                else:
-                    self.said.add(item)
-                    yield item
-        finally:
-            if self._waiting is not None:
-                self._waiting.cancel()
-                await asyncio.wait({self._waiting})
+        while self.end is None:
+            if self._dropped:
+                raise _stopping()
+            if self._waiting is None:
+                self._waiting = asyncio.ensure_future(anext(self.pieces))
+            await asyncio.wait({self._waiting}, timeout=KEEPALIVE_S)
+            if not self._waiting.done():
+                yield None
+                continue
+            item, self._waiting = _result(self._waiting), None
+            self.first_at = self.first_at or time.monotonic()
+            if isinstance(item, End):
+                self.end = item
+            else:
+                self.said.add(item)
+                yield item
 
     async def whole(self) -> AsyncGenerator[bytes]:
         """A JSON body, with white space to keep the connection alive."""
         yield PADDING
         padded_at = time.monotonic()
-        async for _piece in self._next():
-            if time.monotonic() - padded_at >= KEEPALIVE_S:
-                padded_at = time.monotonic()
-                yield PADDING
+        try:
+            async for _piece in self._next():
+                if time.monotonic() - padded_at >= KEEPALIVE_S:
+                    padded_at = time.monotonic()
+                    yield PADDING
+        except EngineError as error:
+            self.end = FAILED
+            yield json.dumps({"error": _body_of(error)}).encode()
+            return
         if self.end is not None:
             yield json.dumps(bodies.completion(self.of, self.said, self.end)).encode()
 
     async def events(self) -> AsyncGenerator[bytes]:
         """Server-sent events, with comments to keep the connection alive."""
         yield KEEPALIVE
-        async for piece in self._next():
-            if piece is None:
-                yield KEEPALIVE
-                continue
-            if self.fault is not None and self._sent >= self.fault.after_chunks:
-                if self.fault.kind == "midstream":
-                    yield _event(self._failure(self.fault))
-                return
-            index = max(0, len(self.said.tool_calls) - 1)
-            yield _event(bodies.chunk(self.of, piece, index=index))
-            self._sent += 1
-        if self.end is not None:
+        try:
+            async for event in self._told():
+                yield event
+        except EngineError as error:
+            self.end = FAILED
+            yield self._failure(_body_of(error))
+            return
+        if self.fault is not None:
+            self.end = FAILED
+            if self.fault.kind == "midstream":
+                yield self._failure(self.fault.error())
+        elif self.end is not None:
             yield _event(bodies.chunk(self.of, Piece(), end=self.end))
             usage = bodies.usage(self.of.model, self.end)
             yield _event(bodies.chunk(self.of, Piece(), end=self.end, usage=usage))
             yield b"data: [DONE]\n\n"
 
-    def _failure(self, fault: Fault) -> dict[str, Any]:
-        failed = bodies.chunk(self.of, Piece(), end=End("error", 0, 0))
-        return {**failed, "error": fault.error()}
+    async def _told(self) -> AsyncGenerator[bytes]:
+        """The events with content, as many as the fault allows."""
+        async for piece in self._next():
+            if piece is None:
+                yield KEEPALIVE
+                continue
+            if self.fault is not None and self._sent >= self.fault.after_chunks:
+                return
+            index = max(0, len(self.said.tool_calls) - 1)
+            yield _event(bodies.chunk(self.of, piece, index=index))
+            self._sent += 1
+
+    def _failure(self, error: dict[str, Any]) -> bytes:
+        return _event({**bodies.chunk(self.of, Piece(), end=FAILED), "error": error})
+
+
+def _result(waiting: asyncio.Future[Piece | End]) -> Piece | End:
+    """What the engine came up with.
+
+    Raises:
+        EngineError: Whatever went wrong; details of our own mistakes stay in the log.
+    """
+    if waiting.cancelled():
+        raise _stopping()
+    error = waiting.exception()
+    if error is None or isinstance(error, EngineError):
+        return waiting.result()
+    _log.error("The engine failed.", exc_info=error)
+    raise EngineError(500, "Internal Server Error", "server") from None
+
+
+def _stopping() -> EngineError:
+    return EngineError(503, "The sandbox stops.", "provider_overloaded")
+
+
+def _body_of(error: EngineError) -> dict[str, Any]:
+    body: dict[str, Any] = bodies.error(error.code, str(error), error_type=error.error_type)
+    return dict(body["error"])
 
 
 @dataclass(slots=True)
@@ -344,6 +470,9 @@ class _Stats:
     _records: OrderedDict[str, tuple[float, dict[str, Any]]] = field(default_factory=OrderedDict)
 
     def put(self, telling: _Telling) -> None:
+        """Keep the record of an answer that is over; what comes later changes nothing."""
+        if telling.of.id in self._records:
+            return
         now = time.monotonic()
         record = bodies.stats(
             telling.of,
@@ -376,7 +505,8 @@ def _engine(engine: Engine | str) -> Engine:
 
 
 def _listening(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Only with the protocol named does asyncio switch Nagle's algorithm off (40 ms an answer).
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from langchain_tale.errors import ConfigurationError
+from langchain_tale.errors import ConfigurationError, checking
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
-from langchain_tale.resilience.chat_models import resilient
+from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.settings import get_settings
 from langchain_tale.story.prompt import story_messages
@@ -43,7 +43,8 @@ def create_story_chain(
         models: Slugs, `OpenRouterModel`s or chat models of any vendor, best first; else the
             `default_model` of the settings. Chat models of other vendors are used as they are:
             they know nothing of OpenRouter's privacy routing.
-        retry: How hard to try; else as the settings say, and each model at least once.
+        retry: How hard to try; else as a model made by `with_retry` or `with_fallbacks` says,
+            else as the settings say, and each model at least once.
         zdr: Ask for endpoints that retain nothing, whether there is a name or not.
         timing: Clock, sleep and randomness, for tests.
         **model_options: For every model given by name, e.g. `api_key`, `temperature`.
@@ -62,6 +63,8 @@ def create_story_chain(
         chain.invoke({"theme": "a fox who learns to share", "child_name": "Mia"}).content
         ```
     """
+    if isinstance(models, ResilientChatModel):
+        retry, timing = retry or models.retry, timing or models.timing
     storytellers = _chat_models(models, model_options)
     retry = retry or _settled_policy(len(storytellers))
     least_tokens = get_settings().ai_service.max_tokens
@@ -87,9 +90,17 @@ def _chat_models(
     if not models:
         msg = "create_story_chain needs at least one model."
         raise ConfigurationError(msg)
-    return [
-        m if isinstance(m, BaseChatModel) else ChatOpenRouter(model=m, **options) for m in models
-    ]
+    return [single for model in models for single in _singles(model, options)]
+
+
+def _singles(model: str | BaseChatModel, options: dict[str, Any]) -> list[BaseChatModel]:
+    """A model by name as a chat model; one made of several as these, under the chain's policy."""
+    if isinstance(model, ResilientChatModel):
+        return [single for member in model.models for single in _singles(member, options)]
+    if isinstance(model, BaseChatModel):
+        return [model]
+    with checking("create_story_chain"):
+        return [ChatOpenRouter(model=model, **options)]
 
 
 def _settled_policy(n_models: int) -> RetryPolicy:
@@ -106,5 +117,14 @@ def _fitted(
         return model
     wish: dict[str, Any] = {"data_collection": "deny"} if request.child_name else {}
     wish |= {"zdr": True} if zdr else {}
-    provider = {**(model.provider or {}), **wish} or None
-    return model.with_room(max_tokens).model_copy(update={"provider": provider})
+    return _routed(model.with_room(max_tokens), wish)
+
+
+def _routed(model: ChatOpenRouter, wish: dict[str, Any]) -> ChatOpenRouter:
+    """The model with a routing wish that no other place for routing preferences can undo."""
+    if not wish:
+        return model
+    extra = dict(model.extra_body or {})
+    places = (model.model_kwargs.get("provider"), model.provider, extra.pop("provider", None))
+    provider = {name: value for place in places for name, value in (place or {}).items()} | wish
+    return model.model_copy(update={"provider": provider, "extra_body": extra or None})

@@ -13,11 +13,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
-from langchain_tale.errors import ConfigurationError, one_sentence
+from langchain_tale.errors import ConfigurationError, checking
 
 READ_ALOUD_WORDS_PER_MINUTE: Final = 130
 """A calm pace; adults read aloud at 120 to 180 words a minute."""
@@ -25,6 +24,7 @@ _WORDS_UP_TO_AGE: Final = ((3, 120), (5, 200), (7, 300), (10, 500), (17, 700))
 _DEFAULT_WORDS: Final = 250
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAME: Final = re.compile(r"[^\W\d_][\w .'’\-]*")
+"""Of a name without its marks: vowel signs and accents belong to a letter, but are none."""
 
 
 def _on_one_line(value: Any) -> Any:
@@ -41,7 +41,8 @@ def _as_several(value: Any) -> Any:
 
 
 def _as_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    unmarked = "".join(char for char in name if not unicodedata.category(char).startswith("M"))
+    if not _NAME.fullmatch(unmarked):
         msg = "must be a name: letters, spaces, hyphens, apostrophes and full stops"
         raise ValueError(msg)
     return name
@@ -155,10 +156,5 @@ def as_story_request(given: StoryInput) -> StoryRequest:
         kind = type(given).__name__
         msg = f"A story is asked for by a StoryRequest, a dict or a string, not {kind}."
         raise ConfigurationError(msg)
-    try:
-        return StoryRequest(**fields)
-    except (ValidationError, TypeError) as error:
-        if isinstance(error, ValidationError):
-            raise ConfigurationError(one_sentence(error, of="StoryRequest")) from None
-        msg = "StoryRequest: the names of its fields must be strings."
-        raise ConfigurationError(msg) from None
+    with checking("StoryRequest"):
+        return StoryRequest.model_validate(fields)

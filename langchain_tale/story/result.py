@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from langchain_core.outputs import Generation
 
 _TITLE: Final = re.compile(
-    r"\s*(?:#{1,6}\s+(?P<heading>[^\n]+)"
+    r"\s*(?:#{1,6}[^\S\n]+(?P<heading>[^\n]+)"
     r"|\*\*(?P<bold>[^\n*]+)\*\*:?"
-    r"|(?:title|название)\s*:\s*(?P<label>[^\n]+))[ \t]*(?:\n|$)",
+    r"|(?:title|название)[^\S\n]*:[^\S\n]*(?P<label>[^\n]+))[^\S\n]*(?:\n|$)",
     re.IGNORECASE,
 )
 _MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re.IGNORECASE)
-_TITLE_MARKS: Final = " \t*_#\"'“”«»:"
+_TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,12 @@ def story_result(
         The result. While it grows, `content` never takes back what it has shown.
     """
     metadata = message.response_metadata
-    is_growing = partial and "finish_reason" not in metadata
+    is_growing = partial and not _has_ended(message)
     title, content = (
         split_title(message.text, is_growing=is_growing) if has_title else (None, message.text)
     )
+    if not (is_growing or content.strip()):
+        title, content = None, message.text  # a line alone is what the model said, and no title
     model = known_model(metadata.get("model_name") or metadata.get("model") or "")
     if is_growing:
         return StoryGenerationResult(content, model, {}, title=title)
@@ -140,6 +142,12 @@ def story_result(
         latency_s=round(sum(a.waited_s + a.latency_s for a in attempts), 3) if attempts else None,
         attempts=attempts,
     )
+
+
+def _has_ended(message: BaseMessage) -> bool:
+    """Whether a streamed answer is whole: it says why, or it is marked, or its log is there."""
+    is_last = getattr(message, "chunk_position", None) == "last"
+    return is_last or not message.response_metadata.keys().isdisjoint({"finish_reason", "attempts"})
 
 
 def split_title(text: str, *, is_growing: bool = False) -> tuple[str | None, str]:

@@ -343,7 +343,7 @@ def test_room_is_made_only_where_nobody_chose() -> None:
     free = ChatOpenRouter(api_key="k").with_room(3000)
 
     assert (chosen.max_tokens, chosen.request_timeout) == (9, 5)
-    assert (free.max_tokens, free.request_timeout) == (3000, 200)
+    assert (free.max_tokens, free.request_timeout) == (3000, 600)
 
 
 # ── failures ────────────────────────────────────────────────────────────────

@@ -1,0 +1,184 @@
+"""The way to OpenRouter, where it is none."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
+
+import httpx2
+import pytest
+
+from langchain_tale import errors
+from langchain_tale.openrouter import transport
+from langchain_tale.openrouter.chat_models import ChatOpenRouter
+from langchain_tale.sandbox import Sandbox
+from langchain_tale.sandbox.engines import ScriptedEngine
+from tests.conftest import chat_model
+
+Answer = Callable[[httpx2.Request], httpx2.Response]
+
+
+def model_answering(answer: Answer, **options: Any) -> ChatOpenRouter:
+    """A chat model whose HTTP library answers by itself."""
+    transport_ = httpx2.MockTransport(answer)
+    return ChatOpenRouter(
+        model="a/b",
+        api_key="sk-or-v1-x",
+        max_retries=0,
+        http_client=httpx2.Client(transport=transport_),
+        http_async_client=httpx2.AsyncClient(transport=transport_),
+        **options,
+    )
+
+
+def raising(error: Exception) -> Answer:
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        kind("x")
+        for kind in (
+            httpx2.ConnectError,
+            httpx2.ReadError,
+            httpx2.RemoteProtocolError,
+            httpx2.ProxyError,
+            httpx2.DecodingError,
+            httpx2.ConnectTimeout,
+            httpx2.ReadTimeout,
+            httpx2.PoolTimeout,
+        )
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_every_exception_of_the_http_library_becomes_ours(raised: Exception) -> None:
+    late = isinstance(raised, httpx2.TimeoutException)
+    expected = errors.RequestTimeoutError if late else errors.ConnectionFailedError
+    llm = model_answering(raising(raised))
+
+    with pytest.raises(expected, match="a/b"):
+        llm.invoke("x")
+    with pytest.raises(expected):
+        list(llm.stream("x"))
+    with pytest.raises(expected):
+        await llm.ainvoke("x")
+    with pytest.raises(expected):
+        await anext(llm.astream("x"))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [("text/html", b"<html>"), ("application/json", b"{"), ("application/json", b"")],
+    ids=["html", "cut", "nothing"],
+)
+def test_a_200_that_is_no_json_raises(content_type: str, content: bytes) -> None:
+    headers = {"content-type": content_type}
+    llm = model_answering(lambda _: httpx2.Response(200, headers=headers, content=content))
+
+    with pytest.raises(errors.MalformedReplyError, match=content_type) as caught:
+        llm.invoke("x")
+    assert caught.value.status_code == 200
+    with pytest.raises(errors.MalformedReplyError):
+        list(llm.stream("x"))
+
+
+def test_garbage_that_claims_to_be_gzip_raises() -> None:
+    good = gzip.compress(b'{"choices": []}')
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    llm = model_answering(
+        lambda _: httpx2.Response(200, headers=headers, stream=Bytes(good[:12] + b"?"))
+    )
+
+    with pytest.raises(errors.ExternalServiceError):
+        llm.invoke("x")
+
+
+class Bytes(httpx2.SyncByteStream):
+    """A body as it comes from the wire."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __iter__(self) -> Any:
+        yield self.content
+
+
+def test_one_json_body_instead_of_a_stream_is_read() -> None:
+    body = {"id": "g", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+    llm = model_answering(lambda _: httpx2.Response(200, json=body))
+
+    assert "".join(chunk.text for chunk in llm.stream("x")) == "hi"
+
+
+def test_an_error_page_keeps_its_status() -> None:
+    llm = model_answering(lambda _: httpx2.Response(524, html="<html>timeout</html>"))
+
+    with pytest.raises(errors.RequestTimeoutError) as caught:
+        llm.invoke("x")
+    assert caught.value.status_code == 524
+
+
+def test_keep_alives_do_not_hold_off_the_deadline() -> None:
+    now = 0.0
+    deadline = transport.Deadline(10, clock=lambda: now)
+
+    now = 9.0
+    deadline.check()
+    deadline.restart()
+    now = 19.5
+    with pytest.raises(TimeoutError):
+        deadline.check()
+    now = 1e9
+    transport.Deadline(None, clock=lambda: now).check()
+
+
+async def test_a_server_that_only_keeps_alive_times_out() -> None:
+    class Silent(ScriptedEngine):
+        async def generate(self, request: Mapping[str, Any]) -> AsyncGenerator[Any]:
+            await asyncio.Event().wait()
+            async for item in super().generate(request):
+                yield item
+
+    with Sandbox(engine=Silent()) as silent:
+        llm = chat_model(silent, timeout=0.2)
+        with pytest.raises(errors.RequestTimeoutError):
+            llm.invoke("x")
+        with pytest.raises(errors.RequestTimeoutError):
+            await anext(llm.astream("x"))
+
+
+def test_clients_are_shared_between_models() -> None:
+    one, two = ChatOpenRouter(api_key="a"), ChatOpenRouter(api_key="b")
+
+    assert one.root_client._client is two.root_client._client
+    assert one.root_async_client._client is two.root_async_client._client
+
+
+def test_a_forked_child_makes_its_own_connections() -> None:
+    before = transport.shared_http_client()
+    transport._forget_connections()
+
+    assert transport.shared_http_client() is not before
+    before.close()
+
+
+def test_each_event_loop_has_its_own_connections_and_closes_them(sandbox: Sandbox) -> None:
+    llm = chat_model(sandbox)
+    clients: list[httpx2.AsyncClient] = []
+
+    async def ask() -> None:
+        await llm.ainvoke("x")
+        pool: Any = llm.root_async_client._client
+        clients.append(pool._by_loop[asyncio.get_running_loop()])
+
+    asyncio.run(ask())
+    asyncio.run(ask())
+
+    assert clients[0] is not clients[1]
+    assert all(client.is_closed for client in clients)
