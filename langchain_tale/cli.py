@@ -68,12 +68,7 @@ def run(argv: Sequence[str]) -> int:
         The exit code.
     """
     try:
-        return int(app(with_command(argv), standalone_mode=False) or 0)
-    except KeyboardInterrupt:
-        _say("\nStopped.")
-        return INTERRUPTED
-    except typer.Abort:
-        return INTERRUPTED
+        code = int(app(with_command(argv), standalone_mode=False) or 0)
     except typer.TyperException as error:
         _say(error.format_message() if hasattr(error, "format_message") else str(error))
         return 2
@@ -83,6 +78,9 @@ def run(argv: Sequence[str]) -> int:
     except TaleError as error:
         _say(str(error))
         return 1
+    if code == INTERRUPTED:  # typer makes it of Ctrl-C
+        _say("\nStopped.")
+    return code
 
 
 def with_command(argv: Sequence[str]) -> list[str]:

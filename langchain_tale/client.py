@@ -44,8 +44,7 @@ class OpenRouterClient:
         options = {"api_key": api_key, "base_url": base_url}
         self._timing = timing or Timing()
         given = {name: value for name, value in options.items() if not _is_blank(value)}
-        with checking("OpenRouterClient"):
-            self._llm = ChatOpenRouter(**given)
+        self._llm = ChatOpenRouter(**given)
 
     def __repr__(self) -> str:
         return f"OpenRouterClient(base_url={self._llm.openai_api_base!r})"

@@ -276,4 +276,10 @@ def checking(what: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ConfigurationError(one_sentence(error, of=what)) from None
+        raise _own_error(error) or ConfigurationError(one_sentence(error, of=what)) from None
+
+
+def _own_error(error: ValidationError) -> ConfigurationError | None:
+    """The error of ours that pydantic wrapped, if it was one."""
+    causes = (item.get("ctx", {}).get("error") for item in error.errors(include_input=False))
+    return next((cause for cause in causes if isinstance(cause, ConfigurationError)), None)

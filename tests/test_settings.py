@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from langchain_tale.catalogue import DEFAULT_MODEL
 from langchain_tale.errors import ConfigurationError
@@ -214,6 +215,13 @@ def test_no_error_quotes_a_secret(
     assert SECRET not in f"{caught.value!s} {caught.value!r} {shown!s}"
 
 
+def test_settings_made_by_hand_quote_no_secret_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        AIServiceSettings(api_key=[SECRET], max_tokens=SECRET)
+
+    assert SECRET not in str(caught.value)
+
+
 def test_a_file_that_is_no_text_is_said_to_be_none() -> None:
     Path(".env").write_bytes(b"OPENROUTER_API_KEY=\xff\xfe\n")
 
@@ -262,6 +270,7 @@ def test_a_key_may_be_sent_over_https_or_on_loopback(url: str, expected: str) ->
         "https://openrouter.ai:port/v1",
         "https://openrouter.ai:99999/v1",
         "file:///etc/passwd",
+        "ftp://127.0.0.1/v1",
     ],
 )
 def test_a_key_is_sent_nowhere_else(url: str) -> None:

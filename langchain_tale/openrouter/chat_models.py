@@ -14,15 +14,16 @@ from langchain_core.language_models import LangSmithParams  # noqa: TC002 (as ab
 from langchain_core.messages import BaseMessage  # noqa: TC002 (as above)
 from langchain_core.outputs import ChatGenerationChunk, ChatResult  # noqa: TC002 (as above)
 from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from langchain_tale.catalogue import DEFAULT_MODEL
-from langchain_tale.errors import ConfigurationError, ExternalServiceError, one_sentence
+from langchain_tale.errors import ConfigurationError, ExternalServiceError, checking
 from langchain_tale.openrouter import protocol, transport
 from langchain_tale.openrouter.failures import Source
 from langchain_tale.openrouter.keys import key_sources
 from langchain_tale.openrouter.loading import allow_loading
-from langchain_tale.resilience.chat_models import chat_models_from, policy_from, resilient
+from langchain_tale.resilience.chat_models import resilient
+from langchain_tale.resilience.composing import chat_models_from, policy_from
 from langchain_tale.settings import checked_base_url, get_settings
 
 if TYPE_CHECKING:
@@ -93,10 +94,8 @@ class ChatOpenRouter(BaseChatOpenAI):
 
     def __init__(self, **kwargs: Any) -> None:
         """Pydantic's complaints become one sentence, without the key among the inputs."""
-        try:
+        with checking("ChatOpenRouter"):
             super().__init__(**kwargs)
-        except ValidationError as error:
-            raise ConfigurationError(one_sentence(error, of="ChatOpenRouter")) from None
 
     @field_validator("model_name", mode="before")
     @classmethod

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -21,10 +20,11 @@ from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.resilience.attempts import Timing, Walk
-from langchain_tale.resilience.members import Member, facts_of, has_content, without_retries
+from langchain_tale.resilience.composing import chat_models_from, policy_from
+from langchain_tale.resilience.members import Member, facts_of, without_retries
+from langchain_tale.resilience.opened import Opened
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.resilience.runs import (
-    Answer,
     aattempt_run,
     announced,
     attempt_run,
@@ -44,15 +44,6 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.tools import BaseTool
-
-
-@runtime_checkable
-class HasSiblings(Protocol):
-    """A chat model that can make another of its kind for the name of a model."""
-
-    def for_model(self, model: str) -> BaseChatModel:
-        """The same chat model, asking `model` instead."""
-        ...
 
 
 class ResilientChatModel(BaseChatModel):
@@ -164,7 +155,7 @@ class ResilientChatModel(BaseChatModel):
         members, walk = self._set_out()
         parent = parent_of(run_manager)
 
-        def open_() -> _Opened[Generator[ChatGenerationChunk], ExitStack]:
+        def open_() -> Opened[Generator[ChatGenerationChunk], ExitStack]:
             turn = walk.begin()
             member = members[turn.model_index]
             with ExitStack() as stack:
@@ -172,7 +163,7 @@ class ResilientChatModel(BaseChatModel):
                     attempt_run(parent, member.name, turn.number, messages)
                 )
                 rest = stack.enter_context(closing(member.stream(messages, stop=stop, **kwargs)))
-                opened = _Opened(rest=rest, answer=answer, until=stack)
+                opened = Opened(rest=rest, answer=answer, until=stack)
                 for chunk in rest:
                     if opened.starts_with(chunk):
                         break
@@ -205,7 +196,7 @@ class ResilientChatModel(BaseChatModel):
         members, walk = self._set_out()
         parent = parent_of(run_manager)
 
-        async def open_() -> _Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]:
+        async def open_() -> Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]:
             turn = walk.begin()
             member = members[turn.model_index]
             async with AsyncExitStack() as stack:
@@ -215,7 +206,7 @@ class ResilientChatModel(BaseChatModel):
                 rest = await stack.enter_async_context(
                     aclosing(member.astream(messages, stop=stop, **kwargs))
                 )
-                opened = _Opened(rest=rest, answer=answer, until=stack)
+                opened = Opened(rest=rest, answer=answer, until=stack)
                 async for chunk in rest:
                     if opened.starts_with(chunk):
                         break
@@ -223,7 +214,7 @@ class ResilientChatModel(BaseChatModel):
             return opened
 
         try:
-            opened: _Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
+            opened: Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
             opened = await walk.aretrying()(open_)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             _give_up(walk, error)
@@ -358,82 +349,6 @@ def resilient(
         verbose=first.verbose,
         disable_streaming=first.disable_streaming,
     )
-
-
-def policy_from(retry: RetryPolicy | None, **kwargs: Any) -> RetryPolicy:
-    """A policy from what `with_retry` was called with, in our words or in langchain-core's.
-
-    Args:
-        retry: The policy; nothing else may be given with it.
-        **kwargs: langchain-core's `stop_after_attempt` (3 where not given),
-            `wait_exponential_jitter` and `retry_if_exception_type`.
-
-    Raises:
-        ConfigurationError: Both at once, or a keyword that does not exist.
-    """
-    known = {"stop_after_attempt", "wait_exponential_jitter", "retry_if_exception_type"}
-    if (retry is not None and kwargs) or not known.issuperset(kwargs):
-        msg = f"with_retry takes a RetryPolicy, or instead {', '.join(sorted(known))}."
-        raise ConfigurationError(msg)
-    if retry is not None or not kwargs:
-        return retry or RetryPolicy()
-    return RetryPolicy(
-        max_retries=kwargs.get("stop_after_attempt", 3) - 1,
-        jitter=0.25 if kwargs.get("wait_exponential_jitter", True) else 0.0,
-        retry_if_exception_type=kwargs.get("retry_if_exception_type", (Exception,)),
-    )
-
-
-def chat_models_from(
-    fallbacks: Sequence[Runnable[LanguageModelInput, AIMessage] | str], *, kin: BaseChatModel
-) -> list[BaseChatModel] | None:
-    """Fallbacks as chat models, or None where one is another kind of runnable.
-
-    Raises:
-        ConfigurationError: A slug, where `kin` cannot make a model from a name.
-    """
-    models: list[BaseChatModel] = []
-    for fallback in fallbacks:
-        if isinstance(fallback, str):
-            if not isinstance(kin, HasSiblings):
-                msg = f"{type(kin).__name__} cannot ask a model by name; pass a chat model instead."
-                raise ConfigurationError(msg)
-            models.append(kin.for_model(fallback))
-        elif isinstance(fallback, BaseChatModel):
-            models.append(fallback)
-        else:
-            return None
-    return models
-
-
-ChunksT = TypeVar("ChunksT")
-StackT = TypeVar("StackT", ExitStack, AsyncExitStack)
-
-
-@dataclass(slots=True)
-class _Opened(Generic[ChunksT, StackT]):
-    """A stream that has begun: its first chunks are here, the rest is on the way."""
-
-    rest: ChunksT
-    answer: Answer
-    until: StackT
-    head: list[ChatGenerationChunk] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
-
-    def starts_with(self, chunk: ChatGenerationChunk) -> bool:
-        """Keep a chunk of the head; True once there is content, and so no way back."""
-        self.head.append(chunk)
-        self.note(chunk)
-        return has_content(chunk)
-
-    def note(self, chunk: ChatGenerationChunk) -> None:
-        self.texts.append(chunk.text)
-        self.metadata |= chunk.generation_info or {}
-        self.metadata |= chunk.message.response_metadata
-
-    def finish(self) -> None:
-        self.answer.message = AIMessage("".join(self.texts), response_metadata=self.metadata)
 
 
 def _give_up(walk: Walk, error: Exception) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from langchain_tale.errors import ConfigurationError, checking
+from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.policy import RetryPolicy
@@ -99,8 +99,7 @@ def _singles(model: str | BaseChatModel, options: dict[str, Any]) -> list[BaseCh
         return [single for member in model.models for single in _singles(member, options)]
     if isinstance(model, BaseChatModel):
         return [model]
-    with checking("create_story_chain"):
-        return [ChatOpenRouter(model=model, **options)]
+    return [ChatOpenRouter(model=model, **options)]
 
 
 def _settled_policy(n_models: int) -> RetryPolicy:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from langchain_tale import errors
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.chat_models import policy_from
+from langchain_tale.resilience.composing import policy_from
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.resilience.verdict import Verdict, verdict
 

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from langchain_tale.catalogue import OpenRouterModel
-from langchain_tale.sandbox import LOCAL_MODEL, SANDBOX_KEY, Sandbox, SandboxError, server
+from langchain_tale.sandbox import LOCAL_MODEL, SANDBOX_KEY, Sandbox, SandboxError
 from langchain_tale.sandbox.engines import EngineError
 
 MODEL = "openai/gpt-4o-mini"
@@ -216,7 +216,7 @@ class TestHowAnswersAreTold:
     def test_a_slow_answer_keeps_its_connection_alive(
         self, serve: Serve, stuck: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(server, "KEEPALIVE_S", 0.001)
+        monkeypatch.setattr(telling, "KEEPALIVE_S", 0.001)
         _, http = serve(stuck())
         body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "stream": True}
         with http.stream("POST", "/chat/completions", json=body) as answer:
@@ -276,7 +276,7 @@ class TestTheRecord:
         assert error_of(http.get("/generation", params=params)) == (404, 404, None)
 
     def test_only_the_latest_are_kept(self, http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(server, "REMEMBERED_GENERATIONS", 2)
+        monkeypatch.setattr(telling, "REMEMBERED_GENERATIONS", 2)
         ids = [http.ask().json()["id"] for _ in range(3)]
         found = [http.get("/generation", params={"id": id_}).status_code for id_ in ids]
         assert found == [404, 200, 200]
@@ -300,7 +300,7 @@ class TestClientsThatLeave:
     ) -> None:
         engine = stuck()
         sandbox, http = serve(engine)
-        monkeypatch.setattr(server, "KEEPALIVE_S", 0.05)
+        monkeypatch.setattr(telling, "KEEPALIVE_S", 0.05)
         body = f'{{"model":"{MODEL}","stream":{stream},"messages":[{{"role":"user"}}]}}'
         with socket.create_connection(("127.0.0.1", sandbox.port)) as raw:
             raw.sendall(

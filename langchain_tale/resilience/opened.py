@@ -1,0 +1,56 @@
+"""A stream that has begun, and can still be left for another one."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from langchain_core.messages import AIMessage
+
+from langchain_tale.resilience.members import has_content
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import ChatGenerationChunk
+
+    from langchain_tale.resilience.runs import Answer
+
+ChunksT = TypeVar("ChunksT")
+StackT = TypeVar("StackT", ExitStack, AsyncExitStack)
+
+
+@dataclass(slots=True)
+class Opened(Generic[ChunksT, StackT]):
+    """A stream that has begun: its first chunks are here, the rest is on the way.
+
+    Attributes:
+        rest: The chunks to come.
+        answer: Where the run of the attempt finds its message.
+        until: What closes the stream and ends the run.
+        head: The chunks up to the first content.
+        metadata: What all chunks said about the answer.
+        texts: What was said so far.
+    """
+
+    rest: ChunksT
+    answer: Answer
+    until: StackT
+    head: list[ChatGenerationChunk] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+    def starts_with(self, chunk: ChatGenerationChunk) -> bool:
+        """Keep a chunk of the head; True once there is content, and so no way back."""
+        self.head.append(chunk)
+        self.note(chunk)
+        return has_content(chunk)
+
+    def note(self, chunk: ChatGenerationChunk) -> None:
+        """Remember what a chunk says, and what it says of the answer."""
+        self.texts.append(chunk.text)
+        self.metadata |= chunk.generation_info or {}
+        self.metadata |= chunk.message.response_metadata
+
+    def finish(self) -> None:
+        """Give the run of the attempt the whole message."""
+        self.answer.message = AIMessage("".join(self.texts), response_metadata=self.metadata)
