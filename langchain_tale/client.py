@@ -113,11 +113,9 @@ class OpenRouterClient:
         """The twin of `fetch_generation_info`."""
         if not generation_id:
             return None
-
-        async def ask() -> dict[str, Any] | None:  # tenacity awaits no lambda
-            return await account.ageneration(self._llm, generation_id)
-
-        return await aask_until_found(ask, self._timing)
+        return await aask_until_found(
+            lambda: account.ageneration(self._llm, generation_id), self._timing
+        )
 
     def _teller(
         self, model: str, max_tokens: int, max_retries: int, retry_delay: float

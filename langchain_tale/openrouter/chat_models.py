@@ -20,7 +20,7 @@ from langchain_tale.catalogue import DEFAULT_MODEL
 from langchain_tale.errors import ConfigurationError, ExternalServiceError, checking
 from langchain_tale.openrouter import protocol, transport
 from langchain_tale.openrouter.failures import Source
-from langchain_tale.openrouter.keys import key_sources
+from langchain_tale.openrouter.keys import has_key, key_sources
 from langchain_tale.openrouter.loading import allow_loading
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from
@@ -110,7 +110,7 @@ class ChatOpenRouter(BaseChatOpenAI):
             self.request_timeout = settings.timeout_s
             self.model_fields_set.discard("request_timeout")  # a default is nobody's choice
         self.openai_api_key = self.openai_api_key or settings.api_key
-        if self.openai_api_key is None:
+        if not has_key(self.openai_api_key):
             msg = "No OpenRouter API key: set OPENROUTER_API_KEY or pass api_key (https://openrouter.ai/keys)."
             raise ConfigurationError(msg)
         self.openai_api_base = checked_base_url(self.openai_api_base or settings.base_url)

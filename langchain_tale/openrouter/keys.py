@@ -15,6 +15,11 @@ SyncKey = str | Callable[[], str]
 AsyncKey = str | Callable[[], Awaitable[str]]
 
 
+def has_key(api_key: Any) -> bool:
+    """Whether there is a key, or a function that may know one."""
+    return bool(api_key.get_secret_value().strip() if isinstance(api_key, SecretStr) else api_key)
+
+
 def key_sources(api_key: Any) -> tuple[SyncKey | None, AsyncKey]:
     """A key as the SDK's sync and async clients want it.
 
@@ -28,7 +33,8 @@ def key_sources(api_key: Any) -> tuple[SyncKey | None, AsyncKey]:
         ConfigurationError: From the functions returned, when the one given returns no key.
     """
     if isinstance(api_key, SecretStr):
-        return api_key.get_secret_value(), api_key.get_secret_value()
+        key = api_key.get_secret_value().strip()
+        return key, key
     if inspect.iscoroutinefunction(api_key):
 
         async def ask() -> str:
@@ -48,4 +54,4 @@ def _checked(key: Any) -> str:
     if not isinstance(key, str) or not key.strip():
         msg = "The api_key function returned no key."
         raise ConfigurationError(msg)
-    return key
+    return key.strip()

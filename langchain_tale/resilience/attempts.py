@@ -206,4 +206,8 @@ def ask_until_found(ask: Callable[[], T | None], timing: Timing) -> T | None:
 
 async def aask_until_found(ask: Callable[[], Awaitable[T | None]], timing: Timing) -> T | None:
     """The twin of `ask_until_found`."""
-    return await AsyncRetrying(sleep=timing.asleep, **_LATENESS)(ask)
+
+    async def asking() -> T | None:  # tenacity awaits only what is declared a coroutine function
+        return await ask()
+
+    return await AsyncRetrying(sleep=timing.asleep, **_LATENESS)(asking)

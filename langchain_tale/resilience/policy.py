@@ -51,10 +51,12 @@ class RetryPolicy(BaseModel):
             nth_wait: 1 for the first wait.
 
         Returns:
-            `retry_delay`, doubling (or as `multiplier` says), at most `max_delay_s`.
+            `retry_delay`, doubling (or as `multiplier` says), at most `max_delay_s` where that
+            is not less than `retry_delay` itself.
 
         Example:
             >>> [RetryPolicy().backoff_s(n) for n in (1, 2, 3)]
             [1.0, 2.0, 4.0]
         """
-        return min(self.retry_delay * self.multiplier ** (nth_wait - 1), self.max_delay_s)
+        cap_s = max(self.max_delay_s, self.retry_delay)
+        return min(self.retry_delay * self.multiplier ** (nth_wait - 1), cap_s)

@@ -222,6 +222,13 @@ def test_a_missing_key_is_said_before_anything_is_sent() -> None:
         ChatOpenRouter(model="a/b")
 
 
+def test_a_blank_key_is_none_and_white_space_is_no_part_of_one(sandbox: Sandbox) -> None:
+    with pytest.raises(ConfigurationError, match="OPENROUTER_API_KEY"):
+        ChatOpenRouter(api_key="  ")
+    assert chat_model(sandbox, api_key=f" {sandbox.api_key}\n").invoke("x").text
+    assert chat_model(sandbox, api_key=lambda: f"{sandbox.api_key}\n").invoke("x").text
+
+
 def test_the_key_may_be_a_function_that_is_asked_each_time(sandbox: Sandbox) -> None:
     keys = iter([sandbox.api_key, "sk-or-v1-revoked", sandbox.api_key])
     llm = chat_model(sandbox, api_key=lambda: next(keys))

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from langchain_tale.catalogue import OpenRouterModel
-from langchain_tale.sandbox import LOCAL_MODEL, SANDBOX_KEY, Sandbox, SandboxError
+from langchain_tale.sandbox import LOCAL_MODEL, SANDBOX_KEY, Sandbox, SandboxError, telling
 from langchain_tale.sandbox.engines import EngineError
 
 MODEL = "openai/gpt-4o-mini"
