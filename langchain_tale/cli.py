@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_tale.story.result import StoryGenerationResult
 
 INTERRUPTED: Final = 130
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 WIDE: Final = 120
 """Columns of a terminal that has room for more than the facts."""
 KEYS_URL: Final = "https://openrouter.ai/keys"
@@ -185,7 +187,7 @@ def sandbox(
     engine: Annotated[EngineName, typer.Option(help="What writes the answers.")] = EngineName.LLAMA,
 ) -> None:
     """Run a local OpenRouter on loopback until Ctrl-C."""
-    with _sandbox(engine, port=port) as server:
+    with _stopped_by_signals(), _sandbox(engine, port=port) as server:
         sys.stdout.write(
             f"export OPENROUTER_API_BASE={server.base_url}\n"
             f"export OPENROUTER_API_KEY={server.api_key}\n"
@@ -195,6 +197,20 @@ def sandbox(
             f"OpenRouter's API at {server.base_url}, by the {engine.value} engine; Ctrl-C stops it."
         )
         server.wait()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and a supervisor's SIGTERM both end it, also where it was started deaf to them.
+
+    A shell that starts a program with `&` has it ignore SIGINT, and Python leaves it so.
+    """
+    before = {one: signal.signal(one, signal.default_int_handler) for one in STOPPING}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 # ── telling ─────────────────────────────────────────────────────────────────

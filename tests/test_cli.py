@@ -452,10 +452,15 @@ def test_a_port_that_is_taken_is_one_line(
     assert err.count("\n") == 1
 
 
-def test_the_sandbox_says_how_to_reach_it_and_stops_at_an_interrupt() -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("shell", ["exec", "trap '' INT; exec"], ids=["foreground", "background"])
+def test_the_sandbox_says_how_to_reach_it_and_stops_at_a_signal(
+    stop: signal.Signals, shell: str
+) -> None:
     argv = [sys.executable, "-m", "langchain_tale", "sandbox", "--port", "0"]
+    argv = [*argv, "--engine", "scripted"]
     with subprocess.Popen(  # noqa: S603 (our own program)
-        [*argv, "--engine", "scripted"],
+        ["/bin/sh", "-c", f'{shell} "$@"', "sh", *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -464,7 +469,7 @@ def test_the_sandbox_says_how_to_reach_it_and_stops_at_an_interrupt() -> None:
             assert process.stdout is not None
             assert process.stderr is not None
             first = process.stdout.readline()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(stop)
             process.wait(timeout=30)
             rest, err = process.stdout.read(), process.stderr.read()
         finally:
