@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+WATCH_S: Final = 0.2
+"""Seconds between looks whether the sandbox should stop."""
 WIDE: Final = 120
 """Columns of a terminal that has room for more than the facts."""
 KEYS_URL: Final = "https://openrouter.ai/keys"
@@ -187,7 +189,7 @@ def sandbox(
     engine: Annotated[EngineName, typer.Option(help="What writes the answers.")] = EngineName.LLAMA,
 ) -> None:
     """Run a local OpenRouter on loopback until Ctrl-C."""
-    with _stopped_by_signals(), _sandbox(engine, port=port) as server:
+    with _stop_signals() as received, _sandbox(engine, port=port) as server:
         sys.stdout.write(
             f"export OPENROUTER_API_BASE={server.base_url}\n"
             f"export OPENROUTER_API_KEY={server.api_key}\n"
@@ -196,21 +198,30 @@ def sandbox(
         _say(
             f"OpenRouter's API at {server.base_url}, by the {engine.value} engine; Ctrl-C stops it."
         )
-        server.wait()
+        while not (received or server.wait(WATCH_S)):
+            pass
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C and a supervisor's SIGTERM both end it, also where it was started deaf to them.
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and a supervisor's SIGTERM, also where we were started deaf to them.
 
-    A shell that starts a program with `&` has it ignore SIGINT, and Python leaves it so.
+    A shell that starts a program with `&` has it ignore SIGINT, and Python leaves it so. The
+    signals are noted and not raised: an exception amid an import leaves its lock to nobody.
     """
-    before = {one: signal.signal(one, signal.default_int_handler) for one in STOPPING}
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+
+    before = {one: signal.signal(one, note) for one in STOPPING}
     try:
-        yield
+        yield received
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 # ── telling ─────────────────────────────────────────────────────────────────

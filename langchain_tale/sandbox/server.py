@@ -136,10 +136,10 @@ class Sandbox:
         self._socket.close()
         self._engine.close()
 
-    def wait(self) -> None:
-        """Block until it stops."""
-        while self._thread.is_alive():
-            self._thread.join(timeout=1.0)
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block until it stops, or for so many seconds; True once it has stopped."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def __enter__(self) -> Self:
         return self.start()
