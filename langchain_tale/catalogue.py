@@ -3,13 +3,22 @@
 Facts come from OpenRouter's documentation as of 2026-08-22 and from a public catalogue
 snapshot of 2026-09-18. Availability changes without notice: any other slug is accepted as a
 plain string wherever a model is asked for, and nothing is ever replaced silently.
+
+`refresh` lays a newer listing over these facts, for this process
+(`langchain_tale.openrouter.account.refresh_catalogue` fetches one); `forget_refresh` takes it
+off again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
 
 
 class OpenRouterModel(StrEnum):
@@ -48,8 +57,9 @@ class OpenRouterModel(StrEnum):
 
     @property
     def info(self) -> ModelInfo:
-        """What is known of this model."""
-        return _INFO[self]
+        """What is known of this model; newer facts once `refresh` has been called."""
+        listing = _latest.listing  # read once, since another thread may replace it
+        return _INFO[self] if listing is None else _refreshed(_INFO[self], listing.get(self.value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,7 @@ class ModelInfo:
         status: `"available"`, `"retired"` (gone from the catalogue), or `"route"` (a
             name that OpenRouter points at a current model).
         successor: What to ask instead of a retired model.
+        expires_on: The day after which OpenRouter may remove it (UTC), where it has said so.
     """
 
     provider: str
@@ -73,6 +84,19 @@ class ModelInfo:
     context_length: int | None
     status: Literal["available", "retired", "route"] = "available"
     successor: OpenRouterModel | None = None
+    expires_on: date | None = None
+
+
+class Listed(Protocol):
+    """What a listing of OpenRouter's says of one model."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens it can read, prompt and answer together."""
+
+    @property
+    def expires_on(self) -> date | None:
+        """The day after which it may be removed."""
 
 
 DEFAULT_MODEL: Final = OpenRouterModel.GPT_4O_MINI
@@ -91,6 +115,77 @@ def known_model(slug: str) -> OpenRouterModel | str:
         return OpenRouterModel(slug)
     except ValueError:
         return str(slug)
+
+
+def served_slug(slug: str) -> str:
+    """`slug` less what only steers its routing: a preset, and variants that any model has.
+
+    `:nitro`, `:floor`, `:exacto` and `:online` work on every model and stand in no listing;
+    `:free` and the like are models of their own (§10 of OpenRouter's facts: static and
+    dynamic variants).
+
+    Example:
+        >>> served_slug("openai/gpt-4o-mini:nitro")
+        'openai/gpt-4o-mini'
+        >>> served_slug("meta-llama/llama-3.1-8b-instruct:free:online")
+        'meta-llama/llama-3.1-8b-instruct:free'
+    """
+    name, *variants = slug.partition("@")[0].split(":")
+    return ":".join([name, *(v for v in variants if v not in _DYNAMIC_VARIANTS)])
+
+
+_DYNAMIC_VARIANTS: Final = frozenset({"nitro", "floor", "exacto", "online"})
+
+
+# ── refreshing ──────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Latest:
+    """The newest listing; replaced whole, so that no thread sees half of one."""
+
+    listing: Mapping[str, Listed] | None = None
+
+
+_latest: Final = _Latest()
+
+
+def refresh(listing: Mapping[str, Listed]) -> None:
+    """Let `OpenRouterModel.….info` say what a newer listing says, in this whole process.
+
+    A member that is listed becomes `"available"`, with the listed context length and
+    expiration; one that is not becomes `"retired"`. Routes stay routes, and where a route
+    has no context length of its own it gets none. What a listing does not know stays: use
+    cases, performance, successor.
+
+    Args:
+        listing: What OpenRouter lists, by slug; all of it, since what is missing counts as
+            retired.
+    """
+    _latest.listing = MappingProxyType(dict(listing))
+
+
+def forget_refresh() -> None:
+    """Go back to the facts of this module."""
+    _latest.listing = None
+
+
+def listed(slug: str) -> Listed | None:
+    """What the newest listing says of `slug`; None where there is no listing, or not of it."""
+    listing = _latest.listing
+    return None if listing is None else listing.get(slug)
+
+
+def _refreshed(info: ModelInfo, found: Listed | None) -> ModelInfo:
+    if found is None:
+        return info if info.status == "route" else replace(info, status="retired")
+    return replace(
+        info,
+        # A router lists the length of the longest model it may pick: no promise.
+        context_length=info.context_length and (found.context_length or info.context_length),
+        status="route" if info.status == "route" else "available",
+        expires_on=found.expires_on,
+    )
 
 
 _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {

@@ -10,7 +10,7 @@ from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel
 from langchain_tale.errors import ConfigurationError, checking
 from langchain_tale.openrouter import account
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
-from langchain_tale.resilience.attempts import Timing, aask_until_found, ask_until_found
+from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.story.result import StoryGenerationResult, story_result
@@ -107,15 +107,15 @@ class OpenRouterClient:
         """
         if not generation_id:
             return None
-        return ask_until_found(lambda: account.generation(self._llm, generation_id), self._timing)
+        found = account.generation(self._llm, generation_id, timing=self._timing)
+        return None if found is None else found.raw
 
     async def afetch_generation_info(self, generation_id: str | None) -> dict[str, Any] | None:
         """The twin of `fetch_generation_info`."""
         if not generation_id:
             return None
-        return await aask_until_found(
-            lambda: account.ageneration(self._llm, generation_id), self._timing
-        )
+        found = await account.ageneration(self._llm, generation_id, timing=self._timing)
+        return None if found is None else found.raw
 
     def _teller(
         self, model: str, max_tokens: int, max_retries: int, retry_delay: float

@@ -17,7 +17,8 @@ TaleError                            `except TaleError` catches ours, and only o
     ├── ConnectionFailedError        no answer at all
     ├── MalformedReplyError          an answer that is none
     │   ├── EmptyReplyError          finished, but said nothing
-    │   └── BrokenStreamError        ended before it was finished; `partial_text`
+    │   ├── BrokenStreamError        ended before it was finished; `partial_text`
+    │   └── UnparsableReplyError     does not fit the schema asked for; `partial_text`
     └── AllModelsFailedError         several tries failed; `attempts` has each of them
 ```
 
@@ -224,6 +225,15 @@ class EmptyReplyError(MalformedReplyError):
 
 class BrokenStreamError(MalformedReplyError):
     """The stream ended before the model had finished; see `partial_text`."""
+
+
+class UnparsableReplyError(MalformedReplyError, core.OutputParserException):
+    """The answer does not fit the schema that was asked for; `partial_text` has it whole."""
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.args = (message,)  # langchain-core appends an address to it
+        self.llm_output = self.partial_text
 
 
 class AllModelsFailedError(ExternalServiceError):

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING
+
 import pytest
 
-from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel, known_model
+from langchain_tale import catalogue
+from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel, known_model, served_slug
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROMISED = {
     "GPT_4O": "openai/gpt-4o",
@@ -88,3 +97,137 @@ def test_a_known_slug_becomes_its_member(member: OpenRouterModel) -> None:
 def test_any_other_slug_stays_a_plain_string(slug: str) -> None:
     assert known_model(slug) == slug
     assert type(known_model(slug)) is str
+
+
+@pytest.mark.parametrize(
+    ("slug", "served"),
+    [
+        ("openai/gpt-4o", "openai/gpt-4o"),
+        ("openai/gpt-4o:nitro", "openai/gpt-4o"),
+        ("openai/gpt-4o:free", "openai/gpt-4o:free"),
+        ("openai/gpt-4o:free:online", "openai/gpt-4o:free"),
+        ("openai/gpt-4o:floor:extended:exacto", "openai/gpt-4o:extended"),
+        ("openai/gpt-4o@preset/bedtime", "openai/gpt-4o"),
+        ("~openai/gpt-mini-latest", "~openai/gpt-mini-latest"),
+        ("@preset/bedtime", ""),
+        ("", ""),
+    ],
+)
+def test_what_only_steers_the_routing_is_no_part_of_the_model(slug: str, served: str) -> None:
+    assert served_slug(slug) == served
+
+
+# ── refreshing ──────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A model as a listing has it."""
+
+    context_length: int | None = 64_000
+    expires_on: date | None = None
+
+
+@pytest.fixture(autouse=True)
+def _catalogue_as_it_was() -> Iterator[None]:
+    yield
+    catalogue.forget_refresh()
+
+
+def test_what_is_listed_has_the_listed_facts() -> None:
+    before = OpenRouterModel.GPT_4O.info
+    catalogue.refresh({"openai/gpt-4o": Seen(expires_on=date(2026, 12, 31))})
+
+    assert OpenRouterModel.GPT_4O.info == replace(
+        before, context_length=64_000, expires_on=date(2026, 12, 31)
+    )
+
+
+def test_what_is_not_listed_is_retired() -> None:
+    before = OpenRouterModel.GPT_4O.info
+    catalogue.refresh({"openai/gpt-4o:free": Seen()})
+
+    assert OpenRouterModel.GPT_4O.info == replace(before, status="retired")
+
+
+def test_what_is_listed_again_is_available_and_keeps_its_successor() -> None:
+    catalogue.refresh({"anthropic/claude-3.5-sonnet": Seen()})
+    info = OpenRouterModel.CLAUDE_3_5_SONNET.info
+
+    assert info.status == "available"
+    assert info.successor is OpenRouterModel.CLAUDE_SONNET_LATEST
+
+
+@each_member
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed", "not listed"])
+def test_a_route_stays_a_route(member: OpenRouterModel, *, is_listed: bool) -> None:
+    before = member.info
+    catalogue.refresh({member.value: Seen()} if is_listed else {})
+
+    assert (member.info.status == "route") == (before.status == "route")
+
+
+def test_an_alias_takes_the_listed_length_and_a_router_none() -> None:
+    catalogue.refresh({slug: Seen() for slug in OpenRouterModel})
+
+    assert OpenRouterModel.CLAUDE_HAIKU_LATEST.info.context_length == 64_000
+    assert OpenRouterModel.AUTO.info.context_length is None
+
+
+def test_a_length_that_is_not_told_stays() -> None:
+    catalogue.refresh({"openai/gpt-4o": Seen(context_length=None)})
+
+    assert OpenRouterModel.GPT_4O.info.context_length == 128_000
+
+
+@each_member
+def test_what_no_listing_knows_stays(member: OpenRouterModel) -> None:
+    before = member.info
+    catalogue.refresh({member.value: Seen()})
+
+    assert member.info == replace(
+        before, context_length=member.info.context_length, status=member.info.status
+    )
+
+
+@each_member
+def test_a_refresh_can_be_forgotten(member: OpenRouterModel) -> None:
+    before = member.info
+    catalogue.refresh({})
+    catalogue.forget_refresh()
+
+    assert member.info is before
+
+
+def test_a_newer_listing_replaces_an_older_one_whole() -> None:
+    catalogue.refresh({"tales/a": Seen(), "tales/b": Seen()})
+    catalogue.refresh({"tales/b": Seen(32_000)})
+
+    assert catalogue.listed("tales/a") is None
+    assert catalogue.listed("tales/b") == Seen(32_000)
+
+
+def test_nothing_is_listed_before_a_refresh() -> None:
+    assert catalogue.listed("openai/gpt-4o") is None
+
+
+def test_the_listing_is_not_the_callers_any_more() -> None:
+    listing = {"openai/gpt-4o": Seen()}
+    catalogue.refresh(listing)
+    listing.clear()
+
+    assert OpenRouterModel.GPT_4O.info.status == "available"
+
+
+def test_threads_see_one_listing_or_the_other() -> None:
+    listings: list[dict[str, Seen]] = [{"openai/gpt-4o": Seen()}, {}]
+
+    def look(turn: int) -> tuple[str, int | None]:
+        catalogue.refresh(listings[turn % 2])
+        info = OpenRouterModel.GPT_4O.info
+        return info.status, info.context_length
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = set(threads.map(look, range(400)))
+
+    assert seen <= {("available", 64_000), ("retired", 128_000)}

@@ -438,6 +438,7 @@ def test_models_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "context_length": 200_000,
         "status": "retired",
         "successor": "~anthropic/claude-sonnet-latest",
+        "expires_on": None,
     }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_core.callbacks import (  # noqa: TC002 (as above)
     AsyncCallbackManagerForLLMRun,
@@ -13,27 +12,35 @@ from langchain_core.callbacks import (  # noqa: TC002 (as above)
 from langchain_core.language_models import LangSmithParams  # noqa: TC002 (as above)
 from langchain_core.messages import BaseMessage  # noqa: TC002 (as above)
 from langchain_core.outputs import ChatGenerationChunk, ChatResult  # noqa: TC002 (as above)
-from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from langchain_tale.catalogue import DEFAULT_MODEL
-from langchain_tale.errors import ConfigurationError, ExternalServiceError, checking
-from langchain_tale.openrouter import protocol, transport
+from langchain_tale.errors import ConfigurationError, ExternalServiceError
+from langchain_tale.openrouter import (
+    counting,
+    profiles,
+    protocol,
+    requests,
+    transport,
+)
+from langchain_tale.openrouter.connected import ConnectedChatModel
 from langchain_tale.openrouter.failures import Source
-from langchain_tale.openrouter.keys import has_key, key_sources
 from langchain_tale.openrouter.loading import allow_loading
+from langchain_tale.openrouter.messages import to_wire
+from langchain_tale.openrouter.reasoning import MODEL_PROVIDER
+from langchain_tale.openrouter.streams import StreamReader
+from langchain_tale.openrouter.structured import asking_for
+from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from
-from langchain_tale.settings import checked_base_url, get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from typing import Self
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.language_models import LanguageModelInput, ModelProfile
     from langchain_core.messages import AIMessage
-    from langchain_core.runnables import Runnable
+    from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+    from langchain_core.tools import BaseTool
 
+    from langchain_tale.openrouter.structured import Method
     from langchain_tale.resilience.chat_models import ResilientChatModel
     from langchain_tale.resilience.policy import RetryPolicy
 
@@ -41,13 +48,15 @@ COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
 
 
-class ChatOpenRouter(BaseChatOpenAI):
+class ChatOpenRouter(ConnectedChatModel):
     """A chat model on OpenRouter.
 
     Everything of LangChain's chat models is here: `invoke`, `batch`, `stream` and their
     twins, tools, structured output, callbacks. On top of it an answer's `response_metadata`
     has `id` (the generation's), `model_name` (the model that answered), `provider_name`,
-    `finish_reason`, `native_finish_reason` and `cost` in USD, streamed or not.
+    `finish_reason`, `native_finish_reason`, `cost` in USD and `cost_details`, streamed or not.
+    Reasoning, citations, images and sound are in `content_blocks`, and as they came in
+    `additional_kwargs`; reasoning goes back on the next turn to the model that produced it.
 
     Attributes:
         model_name: `model=`: a slug or an `OpenRouterModel`.
@@ -60,11 +69,19 @@ class ChatOpenRouter(BaseChatOpenAI):
         max_tokens: Most tokens to generate. OpenRouter reserves credit for that many, and
             for a model's maximum where it is None.
         max_retries: Retries by the SDK of 408, 409, 429, 5xx and lost connections.
-        models: Further slugs that OpenRouter itself tries when the first fails.
-        provider: Routing preferences, e.g. `{"data_collection": "deny"}`.
-        plugins: OpenRouter's plugins.
+        reasoning: How much to think, e.g. `{"effort": "low"}`; see `ReasoningOptions`.
+        metadata: LangChain's run metadata. What of it are short strings is sent as OpenRouter's
+            `metadata` too.
         app_url: The application that OpenRouter's rankings credit.
         app_title: Its name there.
+        app_categories: At most two of OpenRouter's categories, e.g. `["creative-writing"]`.
+
+    Further fields of a request are those of `RequestFields`: `models`, `provider`, `plugins`,
+    `session_id`, … Each may also be given to `bind` or to a single call; what OpenRouter does
+    not document goes into `extra_body`.
+
+    A pickled model leaves its key and its connections behind: where it is loaded, the key
+    comes from there. A deep copy shares both.
 
     Raises:
         ConfigurationError: No key, or a base URL that a key must not be sent to (a
@@ -78,61 +95,6 @@ class ChatOpenRouter(BaseChatOpenAI):
         safe.invoke("Tell me of a fox.").text
         ```
     """
-
-    model_name: str = Field(default=DEFAULT_MODEL.value, alias="model", min_length=1)
-    max_tokens: int | None = 4096
-    max_retries: int | None = 2
-    models: Sequence[str] | None = None
-    provider: dict[str, Any] | None = None
-    plugins: list[dict[str, Any]] | None = None
-    app_url: str | None = None
-    app_title: str | None = None
-    openai_proxy: str | None = None
-    """A proxy for this model alone; never taken from OpenAI's environment."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Pydantic's complaints become one sentence, without the key among the inputs."""
-        with checking("ChatOpenRouter"):
-            super().__init__(**kwargs)
-
-    @field_validator("model_name", mode="before")
-    @classmethod
-    def _slug_of(cls, model: Any) -> Any:
-        return str(model) if isinstance(model, str) else model
-
-    @model_validator(mode="after")
-    def validate_environment(self) -> Self:
-        """Fill in settings and build the clients; in place of the base's, which asks OpenAI's."""
-        settings = get_settings().ai_service
-        if "request_timeout" not in self.model_fields_set:
-            self.request_timeout = settings.timeout_s
-            self.model_fields_set.discard("request_timeout")  # a default is nobody's choice
-        self.openai_api_key = self.openai_api_key or settings.api_key
-        if not has_key(self.openai_api_key):
-            msg = "No OpenRouter API key: set OPENROUTER_API_KEY or pass api_key (https://openrouter.ai/keys)."
-            raise ConfigurationError(msg)
-        self.openai_api_base = checked_base_url(self.openai_api_base or settings.base_url)
-        app_url, app_title = self.app_url or settings.app_url, self.app_title or settings.app_title
-        self._build_clients(transport.attribution_headers(app_url, app_title))
-        return self
-
-    def _build_clients(self, headers: dict[str, str]) -> None:
-        key, async_key = key_sources(self.openai_api_key)
-        shared: dict[str, Any] = {
-            "base_url": self.openai_api_base,
-            "timeout": self.request_timeout,
-            "default_headers": {**headers, **(self.default_headers or {})},
-            "default_query": self.default_query,
-        }
-        if key is not None:
-            http = self.http_client or transport.shared_http_client(self.openai_proxy)
-            self.root_client = transport.SyncSDK(api_key=key, http_client=http, **shared)
-            self.client = self.root_client.chat.completions
-        http = self.http_async_client or transport.shared_http_async_client(self.openai_proxy)
-        self.root_async_client = transport.AsyncSDK(api_key=async_key, http_client=http, **shared)
-        self.async_client = self.root_async_client.chat.completions
 
     # ── who it is ───────────────────────────────────────────────────────────
 
@@ -152,14 +114,17 @@ class ChatOpenRouter(BaseChatOpenAI):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = protocol.MODEL_PROVIDER
+        params["ls_provider"] = MODEL_PROVIDER
         return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profiles.known_profile(self.model_name)
 
     @property
     def _default_params(self) -> dict[str, Any]:
-        own = {"models": self.models, "provider": self.provider, "plugins": self.plugins}
-        present = {name: value for name, value in own.items() if value is not None}
-        return {**super()._default_params, **present}
+        metadata = requests.fitting(self.metadata) | (self.request_metadata or {})
+        named = {"request_metadata": metadata} if metadata else {}
+        return {**super()._default_params, **self.chosen(), **named}
 
     def _use_responses_api(self, payload: dict[str, Any]) -> bool:  # noqa: ARG002
         """Never: reasoning, tools and all else go to the chat-completions endpoint."""
@@ -169,18 +134,76 @@ class ChatOpenRouter(BaseChatOpenAI):
         usages = [output.get("token_usage") for output in llm_outputs if output]
         return {"token_usage": protocol.summed_usage(usages), "model_name": self.model_name}
 
+    # ── counting ────────────────────────────────────────────────────────────
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens of a text, by `custom_get_token_ids`: no model's own are known offline.
+
+        Raises:
+            ConfigurationError: There is no `custom_get_token_ids`.
+        """
+        if self.custom_get_token_ids is None:
+            msg = "Token ids need custom_get_token_ids; get_num_tokens counts without it."
+            raise ConfigurationError(msg)
+        return self.custom_get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """About how many tokens a text has; exactly, by `custom_get_token_ids`."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return counting.tokens_in(text)
+
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None, **_: Any
+    ) -> int:
+        """About how many tokens a conversation has, tools and images included."""
+        return counting.tokens_in_messages(messages, None if tools is None else list(tools))
+
     # ── asking ──────────────────────────────────────────────────────────────
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """As on any chat model; `metadata=` is OpenRouter's field, which langchain-core takes."""
+        return super().invoke(input, config, stop=stop, **_named_apart(kwargs))
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """The twin of `invoke`."""
+        return await super().ainvoke(input, config, stop=stop, **_named_apart(kwargs))
+
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """A call's arguments, with the messages as OpenRouter takes them."""
+        stops = {} if stop is None else {"stop": stop}
+        payload = {**self._default_params, **_named_apart(kwargs), **stops}
+        messages = self._convert_input(input_).to_messages()
+        return {**payload, "messages": to_wire(messages, str(payload["model"]))}
 
     def _call(
         self, messages: list[BaseMessage], stop: list[str] | None, *, stream: bool, **kwargs: Any
     ) -> transport.Call:
         payload = self._get_request_payload(messages, stop=stop, **kwargs)
         timeout = payload.pop("timeout", self.request_timeout)
-        body = protocol.request_body(payload, stream=stream)
+        request = requests.request(payload, stream=stream)
         return transport.Call(
             path=COMPLETIONS_PATH,
-            model=str(body["model"]),
-            body=body,
+            model=str(request.body["model"]),
+            body=request.body,
+            query=request.query,
+            headers=request.headers,
             timeout=timeout,
             max_retries=self.max_retries or 0,
         )
@@ -195,7 +218,7 @@ class ChatOpenRouter(BaseChatOpenAI):
         self._ensure_sync_client_available()
         call = self._call(messages, stop, stream=False, **kwargs)
         body, source = transport.fetch(self.root_client, call)
-        return protocol.read_reply(body, source, schema=kwargs.get("response_format"))
+        return protocol.read_reply(body, source)
 
     async def _agenerate(
         self,
@@ -206,7 +229,7 @@ class ChatOpenRouter(BaseChatOpenAI):
     ) -> ChatResult:
         call = self._call(messages, stop, stream=False, **kwargs)
         body, source = await transport.afetch(self.root_async_client, call)
-        return protocol.read_reply(body, source, schema=kwargs.get("response_format"))
+        return protocol.read_reply(body, source)
 
     def _stream(
         self,
@@ -217,7 +240,7 @@ class ChatOpenRouter(BaseChatOpenAI):
     ) -> Iterator[ChatGenerationChunk]:
         self._ensure_sync_client_available()
         call = self._call(messages, stop, stream=True, **kwargs)
-        reader = protocol.StreamReader(Source(call.model), schema=kwargs.get("response_format"))
+        reader = StreamReader(Source(call.model))
         with (
             _keeping_partial_text(reader),
             transport.events(self.root_client, call) as (events, reader.source),
@@ -235,7 +258,7 @@ class ChatOpenRouter(BaseChatOpenAI):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._call(messages, stop, stream=True, **kwargs)
-        reader = protocol.StreamReader(Source(call.model), schema=kwargs.get("response_format"))
+        reader = StreamReader(Source(call.model))
         with _keeping_partial_text(reader):
             async with transport.aevents(self.root_async_client, call) as (events, reader.source):
                 async for event in events:
@@ -243,11 +266,72 @@ class ChatOpenRouter(BaseChatOpenAI):
                         yield chunk
                 yield reader.finish()
 
+    # ── tools and schemas ───────────────────────────────────────────────────
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools to this model.
+
+        Args:
+            tools: Functions, pydantic classes, LangChain's tools, schemas, and those that
+                OpenRouter runs itself, e.g. `{"type": "openrouter:web_search"}`. A
+                `cache_control` of a tool's dict or `extras` is kept.
+            tool_choice: A tool's name, `"auto"`, `"none"`, `"any"` or `"required"`.
+            **kwargs: `strict`, `parallel_tool_calls`, and whatever else a call takes.
+        """
+        own = [tool for tool in tools if not is_server_tool(tool)]
+        bound = super().bind_tools(own, tool_choice=choice_of(tool_choice), **kwargs)
+        arguments = cast("RunnableBinding[Any, Any]", bound).kwargs
+        formatted = iter(with_cache_points(own, arguments["tools"]))
+        every = [tool if is_server_tool(tool) else next(formatted) for tool in tools]
+        return self.bind(**{**arguments, "tools": every})
+
+    def with_structured_output(
+        self,
+        schema: Any = None,
+        *,
+        method: Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable whose answers fit a schema; streamed, those of a dict schema grow.
+
+        Asks only providers that know the parameters (`require_parameters`), and so fails where
+        there is none, instead of getting prose.
+
+        Args:
+            schema: A pydantic class, for instances of it; or a typed dict, JSON schema or
+                function, for dicts.
+            method: `"function_calling"`, which most models know; `"json_schema"`; or
+                `"json_mode"`, where the prompt has to ask for JSON.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}` instead of raising.
+            strict: Whether the provider shall hold the model to the schema.
+            **kwargs: `response_healing=True` has OpenRouter repair broken JSON (not in
+                streams); `require_parameters=False`; and whatever else a call takes.
+
+        Raises:
+            ConfigurationError: An unknown method, or no schema.
+            UnparsableReplyError: From the runnable: an answer that is cut off or does not
+                fit; `partial_text` has it.
+            ModerationError: From the runnable: the model refused.
+        """
+        return asking_for(
+            self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
+        )
+
     # ── composing ───────────────────────────────────────────────────────────
 
     def for_model(self, model: str) -> ChatOpenRouter:
         """The same settings and connections, asking `model` instead."""
-        return self.model_copy(update={"model_name": str(model)})
+        return self.model_copy(
+            update={"model_name": str(model), "profile": profiles.known_profile(str(model))}
+        )
 
     def with_room(self, max_tokens: int) -> ChatOpenRouter:
         """The same, with room and time for a long answer, where the caller has not set them.
@@ -295,14 +379,25 @@ class ChatOpenRouter(BaseChatOpenAI):
         return resilient([self, *models], **kwargs)
 
 
+def _named_apart(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A call's arguments, `metadata` under a name that langchain-core leaves alone."""
+    if "metadata" not in kwargs:
+        return kwargs
+    rest = {name: value for name, value in kwargs.items() if name != "metadata"}
+    return {**rest, "request_metadata": kwargs["metadata"]}
+
+
 allow_loading(tuple(ChatOpenRouter.lc_id()))
 
 
 @contextmanager
-def _keeping_partial_text(reader: protocol.StreamReader) -> Iterator[None]:
-    """Errors on the way tell what had arrived before them."""
+def _keeping_partial_text(reader: StreamReader) -> Iterator[None]:
+    """Errors on the way tell what had arrived before them, and who had sent it."""
     try:
         yield
     except ExternalServiceError as error:
+        said = reader.facts.said
         error.partial_text = error.partial_text or reader.partial_text or None
+        error.generation_id = said.get("id") or error.generation_id
+        error.provider_name = error.provider_name or said.get("provider_name")
         raise

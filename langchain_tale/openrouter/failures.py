@@ -7,9 +7,13 @@ them become one class each, chosen by `error_type` first and by status second.
 
 from __future__ import annotations
 
+import json
+import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from langchain_tale import errors
@@ -70,6 +74,9 @@ _SAYING: Final[dict[type[errors.ExternalServiceError], tuple[str, str]]] = {
 }
 _KEY: Final = re.compile(r"sk-[\w*.-]{6,}")
 _QUOTED_CHARS: Final = 200
+_STATUSES: Final = frozenset(map(str, range(400, 600)))
+_LATEST_S: Final = 1e11
+"""No time in seconds since 1970 is as large as this; every time in milliseconds is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +98,18 @@ class Source:
         """OpenRouter's id of this generation, from the headers."""
         return self.headers.get("x-generation-id")
 
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of this request, else that of the network's edge."""
+        return self.headers.get("x-request-id") or self.headers.get("cf-ray")
+
     def ids(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The identifying arguments of an error about `body`."""
         return {
             "status_code": self.status_code,
             "provider_name": body.get("provider"),
             "generation_id": body.get("id") or self.generation_id,
-            "request_id": self.headers.get("x-request-id"),
+            "request_id": self.request_id,
         }
 
 
@@ -125,12 +137,12 @@ def error_from_body(
     availability = _mapping(error.get("availability"))
     status = _status(error, source)
     error_type = metadata.get("error_type") or error.get("error_type")
-    kind = _class_for(error_type, status, metadata, availability)
+    kind = _class_for(_words(error, metadata), status, metadata, availability, error.get("message"))
     found = kind(
         _message(kind, source.model, status, error.get("message")),
         error_type=error_type,
         model=source.model,
-        retry_after_s=_retry_after_s(source.headers, availability),
+        retry_after_s=_retry_after_s(source.headers, metadata, availability),
         retryable=availability.get("retryable"),
         partial_text=partial_text or None,
         raw=body,
@@ -141,43 +153,89 @@ def error_from_body(
         },
     )
     if isinstance(found, errors.ModerationError):
-        found.reasons = tuple(str(reason) for reason in metadata.get("reasons") or ())
+        found.reasons = tuple(map(str, _list(metadata.get("reasons"))))
     return found
 
 
 def _class_for(
-    error_type: Any,
+    words: list[str],
     status: int | None,
     metadata: Mapping[str, Any],
     availability: Mapping[str, Any],
+    message: Any,
 ) -> type[errors.ExternalServiceError]:
-    if metadata.get("reasons"):
+    if _list(metadata.get("reasons")):
         return errors.ModerationError
-    if availability.get("code") in _MODEL_CODES:
+    if str(availability.get("code")) in _MODEL_CODES:
         return errors.ModelNotFoundError
-    if isinstance(error_type, str) and error_type in _BY_TYPE:
-        return _BY_TYPE[error_type]
-    if status is None:
-        return errors.UnavailableError
-    if status >= 500:  # noqa: PLR2004 (HTTP's own border between client and server)
-        return _BY_STATUS.get(status, errors.UnavailableError)
-    return _BY_STATUS.get(status, errors.InvalidRequestError)
+    if word := next((word for word in words if word in _BY_TYPE), None):
+        return _BY_TYPE[word]
+    if status == 400 and "maximum context length" in str(message):  # noqa: PLR2004 (bad request)
+        return errors.ContextLengthError  # recorded in 2026 without any field that says so
+    is_theirs = status is None or status >= 500  # noqa: PLR2004 (HTTP's own border)
+    other = errors.UnavailableError if is_theirs else errors.InvalidRequestError
+    return _BY_STATUS.get(status or 0, other)
+
+
+def _words(error: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
+    """Where a word for what happened may stand, OpenRouter's own places before the provider's."""
+    upstream = _mapping(_decoded(metadata.get("raw")))
+    nested = _mapping(upstream.get("error"))
+    candidates = (
+        metadata.get("error_type"),
+        error.get("error_type"),
+        error.get("code"),
+        metadata.get("provider_code"),
+        *(place.get(name) for place in (nested, upstream) for name in ("code", "type")),
+    )
+    return [word for word in candidates if isinstance(word, str)]
+
+
+def _decoded(raw: Any) -> Any:
+    """What a provider said, which older errors carry as a string of JSON."""
+    try:
+        return json.loads(raw) if isinstance(raw, str) else raw
+    except ValueError:
+        return None
 
 
 def _status(error: Mapping[str, Any], source: Source) -> int | None:
     for candidate in (error.get("code"), error.get("http_status")):
-        if isinstance(candidate, int) or (isinstance(candidate, str) and candidate.isdigit()):
-            return int(candidate)
+        if str(candidate) in _STATUSES:
+            return int(str(candidate))
     return source.status_code if source.status_code != 200 else None  # noqa: PLR2004
 
 
-def _retry_after_s(headers: Mapping[str, str], availability: Mapping[str, Any]) -> float | None:
-    for candidate in (headers.get("retry-after"), availability.get("retry_after")):
-        try:
-            return max(0.0, float(candidate))  # type: ignore[arg-type]  # None raises TypeError
-        except (TypeError, ValueError):
-            continue
-    return None
+def _retry_after_s(
+    headers: Mapping[str, str], metadata: Mapping[str, Any], availability: Mapping[str, Any]
+) -> float | None:
+    """The seconds to wait that the server asks for; 429s may repeat their headers inside."""
+    repeated = {k.lower(): v for k, v in _mapping(metadata.get("headers")).items()}
+    after = (headers.get("retry-after"), availability.get("retry_after"))
+    resets = (place.get("x-ratelimit-reset") for place in (headers, repeated))
+    hints = [*map(_seconds, (*after, repeated.get("retry-after"))), *map(_seconds_until, resets)]
+    return next((hint for hint in hints if hint is not None), None)
+
+
+def _seconds(hint: Any) -> float | None:
+    """Seconds, given as such or as an HTTP date."""
+    try:
+        return max(0.0, float(hint)) if math.isfinite(float(hint)) else None
+    except (TypeError, ValueError):
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(str(hint)).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def _seconds_until(reset: Any) -> float | None:
+    """Seconds until a moment in seconds or milliseconds since 1970: both have been seen."""
+    try:
+        moment = float(reset)
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, (moment / 1000 if moment > _LATEST_S else moment) - time.time())
 
 
 def _message(
@@ -192,6 +250,10 @@ def _message(
 def without_keys(text: str) -> str:
     """`text` with everything that looks like an API key blotted out."""
     return _KEY.sub("sk-…", text)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

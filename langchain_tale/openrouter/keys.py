@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -13,6 +13,9 @@ from langchain_tale.errors import ConfigurationError
 
 SyncKey = str | Callable[[], str]
 AsyncKey = str | Callable[[], Awaitable[str]]
+NO_KEY: Final = (
+    "No OpenRouter API key: set OPENROUTER_API_KEY or pass api_key (https://openrouter.ai/keys)."
+)
 
 
 def has_key(api_key: Any) -> bool:
@@ -24,7 +27,8 @@ def key_sources(api_key: Any) -> tuple[SyncKey | None, AsyncKey]:
     """A key as the SDK's sync and async clients want it.
 
     Args:
-        api_key: A `SecretStr`, or a function or coroutine function that returns a key.
+        api_key: A `SecretStr`, a function or coroutine function that returns a key, or None
+            in a process that has no key.
 
     Returns:
         For the sync client (None where only a coroutine can tell), and for the async one.
@@ -35,6 +39,8 @@ def key_sources(api_key: Any) -> tuple[SyncKey | None, AsyncKey]:
     if isinstance(api_key, SecretStr):
         key = api_key.get_secret_value().strip()
         return key, key
+    if api_key is None:
+        return _none, _anone
     if inspect.iscoroutinefunction(api_key):
 
         async def ask() -> str:
@@ -46,6 +52,14 @@ def key_sources(api_key: Any) -> tuple[SyncKey | None, AsyncKey]:
         return await asyncio.to_thread(lambda: _checked(api_key()))
 
     return lambda: _checked(api_key()), ask_in_thread
+
+
+def _none() -> str:
+    raise ConfigurationError(NO_KEY)
+
+
+async def _anone() -> str:
+    return _none()
 
 
 def _checked(key: Any) -> str:

@@ -1,108 +1,88 @@
-"""Replies and stream events in, LangChain's messages out; pure, no I/O.
+"""Whole answers in, LangChain's messages out; pure, no I/O. Streams are read in `streams`.
 
 Section numbers refer to OpenRouter's documentation as of 2026-08-22: unknown fields and enum
-values are to be expected, and a field that is null is a field that is absent.
+values are to be expected and pass, and a field that is null is a field that is absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.utils.function_calling import convert_to_openai_function
-from pydantic import BaseModel, ValidationError
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_tale.errors import BrokenStreamError, EmptyReplyError, MalformedReplyError
+from langchain_tale.errors import EmptyReplyError, MalformedReplyError
+from langchain_tale.openrouter import reasoning
 from langchain_tale.openrouter.failures import Source, error_from_body
+from langchain_tale.openrouter.reasoning import MODEL_PROVIDER
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
-MODEL_PROVIDER: Final = "openrouter"
-NO_OBJECT: Final = "sent a stream event that is no JSON object"
-UNFINISHED: Final = "stopped sending before it had finished"
-
-
-def request_body(payload: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-    """langchain-openai's call arguments as the JSON body that OpenRouter takes.
-
-    Args:
-        payload: Arguments of `chat.completions.create`; `extra_body` is merged in last.
-        stream: Whether to ask for server-sent events.
-
-    Returns:
-        A body without nulls. `False` and `0` are answers and stay.
-    """
-    body = {**payload, **(payload.get("extra_body") or {}), "stream": stream}
-    for client_side in ("extra_body", "stream_options", "stream_usage"):
-        body.pop(client_side, None)
-    schema = body.get("response_format")
-    if is_schema(schema):
-        function = convert_to_openai_function(schema, strict=True)
-        function["schema"] = function.pop("parameters")
-        body["response_format"] = {"type": "json_schema", "json_schema": function}
-    return {name: value for name, value in body.items() if value is not None}
+NO_OBJECT: Final = "with JSON that is no object"
+NO_CHOICE: Final = "without a choice"
+UNDOCUMENTED: Final = "in a shape that OpenRouter does not document"
+NO_ARGUMENTS: Final = "The arguments are no JSON object."
+_OF_MESSAGE: Final = frozenset({"role", "content", "tool_calls", "reasoning", "reasoning_content"})
+_OF_CHOICE: Final = frozenset({"index", "message", "delta", "error", "logprobs"})
+_OF_BODY: Final = frozenset({"object", "choices", "error", "user_id", "citations", "debug"})
+_RENAMED: Final = {"model": "model_name", "provider": "provider_name", "usage": "token_usage"}
+_CACHE_HEADERS: Final = {
+    "x-openrouter-cache-status": "cache_status",
+    "x-openrouter-cache-age": "cache_age_s",
+    "x-openrouter-cache-ttl": "cache_ttl_s",
+    "x-openrouter-cache-source-id": "cache_source_id",
+}
+"""§15: whether the answer was replayed from OpenRouter's response cache."""
 
 
-def is_schema(response_format: Any) -> TypeIs[type[BaseModel]]:
-    """Whether a `response_format` is a pydantic class, as `with_structured_output` gives it."""
-    return isinstance(response_format, type) and issubclass(response_format, BaseModel)
-
-
-def parsed_as(schema: Any, text: str) -> dict[str, Any]:
-    """`{"parsed": …}` where `text` fits the pydantic class asked for, else nothing."""
-    if not is_schema(schema):
-        return {}
-    try:
-        return {"parsed": schema.model_validate_json(text)}
-    except ValidationError:
-        return {}
-
-
-def read_reply(body: Any, source: Source, *, schema: Any = None) -> ChatResult:
+def read_reply(body: Any, source: Source) -> ChatResult:
     """A whole answer.
 
     Args:
         body: The decoded JSON of a 200.
         source: Which request it answers.
-        schema: The `response_format` that was asked for; a pydantic class is parsed into.
 
     Returns:
         One generation per choice. `response_metadata` has `id` (of the generation),
         `model_name` (the model that answered), `provider_name`, `finish_reason`,
-        `native_finish_reason` and `cost` (in USD), each where the server sent it.
+        `native_finish_reason`, `cost` (in USD), `cost_details`, `token_usage` and whatever
+        else the server said; `additional_kwargs` has `reasoning_content`,
+        `reasoning_details`, `annotations`, `citations`, `images`, `audio` and `refusal`.
 
     Raises:
         ExternalServiceError: The body holds an error, no choice, or nothing was said.
     """
     if not isinstance(body, Mapping):
-        msg = f"{source.model} answered with JSON that is no object; try again or another model."
-        raise MalformedReplyError(msg, model=source.model, status_code=source.status_code)
+        raise malformed(NO_OBJECT, body, source)
     if body.get("error"):
         raise error_from_body(body, source)
     choices = body.get("choices")
     if not choices:
-        msg = f"{source.model} answered without a choice; try again or another model."
-        raise MalformedReplyError(msg, model=source.model, raw=body, **source.ids(body))
-    generations = [_generation(choice, body, source) for choice in choices]
-    for generation in generations:
-        generation.message.additional_kwargs |= parsed_as(schema, generation.text)
-    usage = body.get("usage")
-    llm_output = {"token_usage": usage, "model_name": body.get("model") or source.model}
+        raise malformed(NO_CHOICE, body, source)
+    try:
+        generations = [_generation(choice, body, source) for choice in choices]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise malformed(UNDOCUMENTED, body, source) from error
+    llm_output = {"token_usage": body.get("usage"), "model_name": body.get("model") or source.model}
     return ChatResult(generations=generations, llm_output=llm_output)
+
+
+def malformed(how: str, body: Any, source: Source) -> MalformedReplyError:
+    """The error for an answer that cannot be read."""
+    ids = source.ids(body if isinstance(body, Mapping) else {})
+    msg = f"{source.model} answered {how}; try again or another model."
+    return MalformedReplyError(msg, model=source.model, raw=body, **ids)
 
 
 def _generation(
     choice: Mapping[str, Any], body: Mapping[str, Any], source: Source
 ) -> ChatGeneration:
     said = choice.get("message") or {}
-    text = _text(said.get("content"))
+    text = text_of(said.get("content"))
     if choice.get("error") or choice.get("finish_reason") == "error":
         raise error_from_body({**body, "error": choice.get("error")}, source, partial_text=text)
     calls, broken_calls = _tool_calls(said.get("tool_calls") or ())
@@ -111,7 +91,7 @@ def _generation(
     facts.note_choice(choice)
     message = AIMessage(
         content=text,
-        additional_kwargs=_additional(said),
+        additional_kwargs=present({**additional(said), "citations": body.get("citations") or None}),
         tool_calls=calls,
         invalid_tool_calls=broken_calls,
         usage_metadata=read_usage(body.get("usage")),
@@ -145,201 +125,98 @@ def empty_reply(
     return EmptyReplyError(msg, model=source.model, raw=body, **source.ids(body))
 
 
-def read_usage(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
-    """OpenRouter's `usage` in LangChain's words; None where it was not sent."""
-    if not usage:
+def read_usage(usage: Any) -> UsageMetadata | None:
+    """OpenRouter's `usage` in LangChain's words; None where it was not sent.
+
+    What is no count counts as not said: a bad figure shall not cost the answer.
+    """
+    counts = _mapping(usage)
+    if not counts:
         return None
-    sent, said = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    of_input = usage.get("prompt_tokens_details") or {}
-    of_output = usage.get("completion_tokens_details") or {}
-    input_details: dict[str, Any] = {
-        "cache_read": of_input.get("cached_tokens"),
-        "cache_creation": of_input.get("cache_write_tokens"),
-        "audio": of_input.get("audio_tokens"),
+    sent, said = _count(counts, "prompt_tokens") or 0, _count(counts, "completion_tokens") or 0
+    of_input = _mapping(counts.get("prompt_tokens_details"))
+    of_output = _mapping(counts.get("completion_tokens_details"))
+    input_details = {
+        "cache_read": _count(of_input, "cached_tokens"),
+        "cache_creation": _count(of_input, "cache_write_tokens"),
+        "audio": _count(of_input, "audio_tokens"),
     }
-    output_details: dict[str, Any] = {
-        "reasoning": of_output.get("reasoning_tokens"),
-        "audio": of_output.get("audio_tokens"),
+    output_details = {
+        "reasoning": _count(of_output, "reasoning_tokens"),
+        "audio": _count(of_output, "audio_tokens"),
     }
     return UsageMetadata(
         input_tokens=sent,
         output_tokens=said,
-        total_tokens=usage.get("total_tokens") or sent + said,
-        input_token_details=cast("InputTokenDetails", _present(input_details)),
-        output_token_details=cast("OutputTokenDetails", _present(output_details)),
+        total_tokens=_count(counts, "total_tokens") or sent + said,
+        input_token_details=cast("InputTokenDetails", present(input_details)),
+        output_token_details=cast("OutputTokenDetails", present(output_details)),
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int | None:
+    value = counts.get(name)
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 @dataclass(slots=True)
 class Facts:
-    """What a reply says about itself, in however many pieces it comes."""
+    """What an answer says about itself, in however many pieces it comes."""
 
-    id: str | None = None
-    model: str | None = None
-    usage: Mapping[str, Any] | None = None
-    finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    other: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
 
     def note(self, body: Mapping[str, Any]) -> None:
         """Take the facts of a whole body or of one chunk; the last that is no null counts."""
-        self.id = body.get("id") or self.id
-        self.model = body.get("model") or self.model
-        self.usage = body.get("usage") or self.usage
-        named = {"provider_name": body.get("provider")}
-        same = {
-            key: body.get(key)
-            for key in ("system_fingerprint", "service_tier", "openrouter_metadata")
+        self.said |= {
+            _RENAMED.get(name, name): value
+            for name, value in body.items()
+            if name not in _OF_BODY and value not in (None, "")
         }
-        self.other |= _present({**named, **same})
 
     def note_choice(self, choice: Mapping[str, Any]) -> None:
-        """Take the reasons why a choice ended; a repeated one counts once."""
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        self.native_finish_reason = choice.get("native_finish_reason") or self.native_finish_reason
-        if choice.get("logprobs"):
-            self.other["logprobs"] = choice["logprobs"]
+        """Take the reasons why a choice ended; one that is repeated counts once."""
+        self.said |= {
+            name: value
+            for name, value in choice.items()
+            if name not in _OF_CHOICE and value not in (None, "")
+        }
+        for name, tokens in present(choice.get("logprobs") or {}).items():
+            logprobs = self.said.setdefault("logprobs", {})
+            logprobs[name] = [*logprobs.get(name, ()), *tokens]
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended, or None while it goes on."""
+        return self.said.get("finish_reason")
 
     def metadata(self, source: Source) -> dict[str, Any]:
         """All of it, as LangChain's `response_metadata`."""
-        usage = self.usage or {}
-        named = {
-            "id": self.id or source.generation_id,
-            "model_name": self.model or source.model,
-            "model_provider": MODEL_PROVIDER,
-            "finish_reason": self.finish_reason,
-            "native_finish_reason": self.native_finish_reason,
-            "cost": usage.get("cost"),
-            "token_usage": dict(usage) or None,
-        }
-        return _present({**named, **self.other})
-
-
-@dataclass(slots=True)
-class StreamReader:
-    """Server-sent events in, message chunks out, every fact once.
-
-    Text, reasoning and tool calls are handed on as they come; what the reply says about
-    itself is collected and handed on with the last chunk, by `finish`.
-
-    Attributes:
-        source: Which request is being answered.
-        schema: As in `read_reply`.
-    """
-
-    source: Source
-    schema: Any = None
-    facts: Facts = field(default_factory=Facts)
-    texts: list[str] = field(default_factory=list)
-    reasoning: list[Mapping[str, Any]] = field(default_factory=list)
-    has_said_something: bool = False
-
-    @property
-    def partial_text(self) -> str:
-        """The text so far."""
-        return "".join(self.texts)
-
-    def read(self, event: Any) -> ChatGenerationChunk | None:
-        """One event.
-
-        Args:
-            event: The decoded JSON of one `data:` line.
-
-        Returns:
-            What it adds to the answer, or None where it only adds facts.
-
-        Raises:
-            ExternalServiceError: The event carries an error.
-        """
-        if not isinstance(event, Mapping):
-            raise self._broken(NO_OBJECT)
-        if event.get("error"):
-            raise error_from_body(event, self.source, partial_text=self.partial_text)
-        self.facts.note(event)
-        choice = next(iter(event.get("choices") or ()), None)
-        if choice is None:
-            return None
-        if choice.get("error") or choice.get("finish_reason") == "error":
-            body = {**event, "error": choice.get("error")}
-            raise error_from_body(body, self.source, partial_text=self.partial_text)
-        self.facts.note_choice(choice)
-        return self._delta(choice.get("delta") or choice.get("message") or {})
-
-    def finish(self) -> ChatGenerationChunk:
-        """The last chunk, once the events are over: usage and metadata.
-
-        Raises:
-            BrokenStreamError: The model had not finished; `partial_text` has what came.
-            EmptyReplyError: It finished, but said nothing.
-        """
-        if self.facts.finish_reason is None:
-            raise self._broken(UNFINISHED)
-        usage = read_usage(self.facts.usage)
-        if not self.has_said_something:
-            body = {"id": self.facts.id, "provider": self.facts.other.get("provider_name")}
-            raise empty_reply(self.facts.finish_reason, usage, self.source, body)
-        message = AIMessageChunk(
-            content="",
-            additional_kwargs={
-                **_present({"reasoning_details": merged_reasoning(self.reasoning) or None}),
-                **parsed_as(self.schema, self.partial_text),
-            },
-            usage_metadata=usage,
-            response_metadata=self.facts.metadata(self.source),
+        usage = _mapping(self.said.get("token_usage"))
+        cached = {ours: _number(source.headers.get(name)) for name, ours in _CACHE_HEADERS.items()}
+        model = self.said.get("model_name") or source.model
+        return present(
+            {
+                "id": source.generation_id,
+                "request_id": source.request_id,
+                "model_provider": MODEL_PROVIDER,
+                "requested_model": None if model == source.model else source.model,
+                **cached,
+                **{name: usage.get(name) for name in ("cost", "cost_details", "is_byok")},
+                **self.said,
+                "model_name": model,
+            }
         )
-        return ChatGenerationChunk(message=message)
-
-    def _delta(self, delta: Mapping[str, Any]) -> ChatGenerationChunk | None:
-        text = _text(delta.get("content"))
-        calls = [_call_chunk(call) for call in delta.get("tool_calls") or ()]
-        extra = _additional(delta)
-        self.reasoning += extra.pop("reasoning_details", ())
-        if not (text or calls or extra):
-            return None
-        self.texts.append(text)
-        self.has_said_something |= bool(text or calls or extra.keys() - {"reasoning_content"})
-        message = AIMessageChunk(content=text, additional_kwargs=extra, tool_call_chunks=calls)
-        return ChatGenerationChunk(message=message)
-
-    def _broken(self, what: str) -> BrokenStreamError:
-        return BrokenStreamError(
-            f"{self.source.model} {what}; try again or another model.",
-            model=self.source.model,
-            partial_text=self.partial_text,
-            status_code=self.source.status_code,
-            generation_id=self.facts.id or self.source.generation_id,
-            provider_name=self.facts.other.get("provider_name"),
-        )
-
-
-def merged_reasoning(fragments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`reasoning_details` of a stream as the items they are fragments of.
-
-    Fragments of one (type, index) are one item: its text and summary are joined, the last of
-    any other field counts. Encrypted items come whole and are never joined (recorded traffic;
-    the documentation does not say).
-    """
-    items: list[dict[str, Any]] = []
-    open_items: dict[Any, dict[str, Any]] = {}
-    for fragment in fragments:
-        key = (fragment.get("type"), fragment.get("index"))
-        item = open_items.get(key)
-        if item is None or fragment.get("index") is None or "data" in fragment:
-            item = open_items[key] = dict(fragment)
-            items.append(item)
-            continue
-        joined = {
-            k: (item.get(k) or "") + fragment[k] for k in ("text", "summary") if fragment.get(k)
-        }
-        item |= _present({**fragment, **joined})
-    return items
 
 
 def summed_usage(usages: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Usage of several answers together: numbers are added up, flags are true if any is."""
     total: dict[str, Any] = {}
     for usage in usages:
-        for name, value in (usage or {}).items():
+        for name, value in _mapping(usage).items():
             before = total.get(name)
             if isinstance(value, Mapping):
                 total[name] = summed_usage([before, value])
@@ -350,7 +227,7 @@ def summed_usage(usages: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     return total
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
     """Content as text; some providers send a list of parts."""
     if isinstance(content, str):
         return content
@@ -358,19 +235,23 @@ def _text(content: Any) -> str:
     return "".join(part.get("text") or "" for part in parts if isinstance(part, Mapping))
 
 
-def _additional(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What has no field of its own in LangChain's message."""
-    reasoning = said.get("reasoning") or said.get("reasoning_content")
-    return _present(
-        {
-            "reasoning_content": reasoning or None,
-            "reasoning_details": said.get("reasoning_details") or None,
-            "refusal": said.get("refusal") or None,
-            "images": said.get("images") or None,
-            "audio": said.get("audio") or None,
-            "annotations": said.get("annotations") or None,
-        }
-    )
+def additional(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What has no field of its own in LangChain's message, unknown fields included."""
+    own = {name: value for name, value in said.items() if name not in _OF_MESSAGE and value}
+    if details := own.pop("reasoning_details", None):
+        own["reasoning_details"] = [item for item in details if item is not None]
+    text = reasoning.text_of({**said, **own})
+    return {**own, "reasoning_content": text} if text else own
+
+
+def arguments_of(function: Mapping[str, Any]) -> str | None:
+    """The arguments of a call as the JSON they should be; some providers send an object."""
+    arguments = function.get("arguments")
+    if arguments is None or arguments == "null":
+        return None
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments, ensure_ascii=False)
 
 
 def _tool_calls(raw_calls: Any) -> tuple[list[ToolCall], list[InvalidToolCall]]:
@@ -378,27 +259,24 @@ def _tool_calls(raw_calls: Any) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     good: list[ToolCall] = []
     broken: list[InvalidToolCall] = []
     for raw in raw_calls:
-        call = {**raw, "function": {**raw.get("function", {})}}
-        call["function"]["arguments"] = call["function"].get("arguments") or "{}"
+        function = raw.get("function") or {}
+        text = arguments_of(function) or "{}"
+        named: dict[str, Any] = {"name": function.get("name") or "", "id": raw.get("id")}
         try:
-            parsed = parse_tool_call(call, return_id=True)
-        except ValueError as error:  # OutputParserException is one
-            broken.append(make_invalid_tool_call(call, str(error)))
+            arguments = json.loads(text, strict=False)
+        except ValueError:
+            arguments = None
+        if isinstance(arguments, dict):
+            good.append(tool_call(**named, args=arguments))
         else:
-            if parsed is not None:
-                good.append(cast("ToolCall", parsed))
+            broken.append(invalid_tool_call(**named, args=text, error=NO_ARGUMENTS))
     return good, broken
 
 
-def _call_chunk(call: Mapping[str, Any]) -> Any:
-    function = call.get("function") or {}
-    return tool_call_chunk(
-        name=function.get("name"),
-        args=function.get("arguments"),
-        id=call.get("id"),
-        index=call.get("index"),
-    )
+def _number(value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.isdecimal() else value
 
 
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+def present(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without those that are None."""
     return {key: value for key, value in values.items() if value is not None}

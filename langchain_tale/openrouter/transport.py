@@ -28,12 +28,14 @@ from langchain_tale import errors
 from langchain_tale.openrouter.failures import Source, error_from_body, without_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 USER_AGENT: Final = "langchain-tale"
 _SDK_HEADERS: Final = ("x-stainless-", "openai-")
 _NO_SDK_HEADERS: Final = {"x-stainless-retry-count": Omit(), "x-stainless-read-timeout": Omit()}
 _DONE: Final = "[DONE]"
+_LAST_EVENT_ENDS: Final = b"\n\n"
+"""Some servers close the connection instead of ending their last event."""
 
 
 class SyncSDK(openai.OpenAI):
@@ -131,9 +133,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_connections)
 
 
-def attribution_headers(app_url: str | None, app_title: str | None) -> dict[str, str]:
-    """The headers that credit an application in OpenRouter's rankings."""
-    named = {"HTTP-Referer": app_url, "X-OpenRouter-Title": app_title}
+def attribution_headers(
+    app_url: str | None, app_title: str | None, categories: Sequence[str] | None = None
+) -> dict[str, str]:
+    """The headers that credit an application in OpenRouter's rankings (§3)."""
+    named = {
+        "HTTP-Referer": app_url,
+        "X-OpenRouter-Title": app_title,
+        "X-OpenRouter-Categories": ",".join(categories or ()),
+    }
     return {name: value for name, value in named.items() if value}
 
 
@@ -175,6 +183,7 @@ class Call:
         model: The model being asked, for error messages.
         body: What to send as JSON; None to GET.
         query: Query parameters.
+        headers: Beyond those of every request.
         timeout: Seconds, or what else the SDK takes; None for no limit.
         max_retries: Retries by the SDK.
     """
@@ -183,6 +192,7 @@ class Call:
     model: str
     body: dict[str, Any] | None = None
     query: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     timeout: Any = None
     max_retries: int = 0
 
@@ -192,7 +202,7 @@ class Call:
             "timeout": self.timeout,
             "max_retries": self.max_retries,
             "params": self.query,
-            "headers": _NO_SDK_HEADERS,
+            "headers": {**_NO_SDK_HEADERS, **self.headers},
         }
         sent = {} if self.body is None else {"body": self.body}
         return {"cast_to": httpx2.Response, "options": options, "stream": True, **sent}
@@ -211,24 +221,24 @@ def fetch(client: openai.OpenAI, call: Call) -> tuple[Any, Source]:
     Raises:
         ExternalServiceError: Anything else.
     """
-    with _translating(call.model), _sent(client, call) as response:
+    with _translating(call) as sources, _sent(client, call) as response:
+        sources.append(source := _source(response, call))
         deadline, content = call.deadline(), bytearray()
         for chunk in response.iter_bytes():
             deadline.check()
             content += chunk
-        source = _source(response, call)
         return _decoded(bytes(content), source), source
 
 
 async def afetch(client: openai.AsyncOpenAI, call: Call) -> tuple[Any, Source]:
     """The twin of `fetch`."""
-    with _translating(call.model):
+    with _translating(call) as sources:
         async with _asent(client, call) as response:
+            sources.append(source := _source(response, call))
             deadline, content = call.deadline(), bytearray()
             async for chunk in response.aiter_bytes():
                 deadline.check()
                 content += chunk
-            source = _source(response, call)
             return _decoded(bytes(content), source), source
 
 
@@ -245,13 +255,15 @@ def events(client: openai.OpenAI, call: Call) -> Iterator[tuple[Iterator[Any], S
     Raises:
         ExternalServiceError: The request, an event or the connection failed.
     """
-    with _translating(call.model), _sent(client, call) as response:
-        source, deadline = _source(response, call), call.deadline()
+    with _translating(call) as sources, _sent(client, call) as response:
+        sources.append(source := _source(response, call))
+        deadline = call.deadline()
 
         def watched() -> Iterator[bytes]:
             for chunk in response.iter_bytes():
                 deadline.check()
                 yield chunk
+            yield _LAST_EVENT_ENDS
 
         def decoded() -> Iterator[Any]:
             if not _is_stream(response):
@@ -271,14 +283,16 @@ async def aevents(
     client: openai.AsyncOpenAI, call: Call
 ) -> AsyncIterator[tuple[AsyncIterator[Any], Source]]:
     """The twin of `events`."""
-    with _translating(call.model):
+    with _translating(call) as sources:
         async with _asent(client, call) as response:
-            source, deadline = _source(response, call), call.deadline()
+            sources.append(source := _source(response, call))
+            deadline = call.deadline()
 
             async def watched() -> AsyncIterator[bytes]:
                 async for chunk in response.aiter_bytes():
                     deadline.check()
                     yield chunk
+                yield _LAST_EVENT_ENDS
 
             async def decoded() -> AsyncIterator[Any]:
                 if not _is_stream(response):
@@ -314,21 +328,33 @@ async def _asent(client: openai.AsyncOpenAI, call: Call) -> AsyncIterator[httpx2
 
 
 @contextmanager
-def _translating(model: str) -> Iterator[None]:
-    """Every exception of the SDK and of the HTTP library as one of ours."""
+def _translating(call: Call) -> Iterator[list[Source]]:
+    """Every exception of the SDK and of the HTTP library as one of ours.
+
+    Yields:
+        A list for the source of the answer, once there is one.
+    """
+    sources: list[Source] = []
     try:
-        yield
+        yield sources
     except openai.APIStatusError as error:
-        raise _status_error(error, model) from None
+        raise _status_error(error, call.model) from None
     except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
-        msg = f"{model} did not answer in time; try again, or raise timeout."
-        raise errors.RequestTimeoutError(msg, model=model) from error
+        msg = f"{call.model} did not answer in time; try again, or raise timeout."
+        raise errors.RequestTimeoutError(msg, model=call.model, **_ids(sources)) from error
     except (openai.APIConnectionError, httpx2.RequestError) as error:
         reason = type(error.__cause__ or error).__name__
-        msg = f"No connection to OpenRouter for {model} ({reason}); check the network and base_url."
-        raise errors.ConnectionFailedError(msg, model=model) from error
+        lost = f"No connection to OpenRouter for {call.model} ({reason})"
+        msg = f"{lost}; check the network and base_url."
+        raise errors.ConnectionFailedError(msg, model=call.model, **_ids(sources)) from error
     except openai.OpenAIError as error:
         raise errors.ConfigurationError(without_keys(str(error))) from error
+
+
+def _ids(sources: list[Source]) -> dict[str, Any]:
+    """What is known of an answer that was lost on its way."""
+    ids = {} if not sources else sources[-1].ids({})
+    return {name: ids.get(name) for name in ("generation_id", "request_id")}
 
 
 def _status_error(error: openai.APIStatusError, model: str) -> errors.ExternalServiceError:
