@@ -17,6 +17,8 @@ from langchain_tale.settings import checked_base_url, get_settings
 if TYPE_CHECKING:
     from typing import Self
 
+    from langchain_tale.settings import AIServiceSettings
+
 _OF_THIS_PROCESS: Final = frozenset(
     {
         "client",
@@ -65,11 +67,10 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
         if not has_key(self.openai_api_key):
             raise ConfigurationError(NO_KEY)
         self.openai_api_base = checked_base_url(self.openai_api_base or settings.base_url)
-        self._connect()
+        self._connect(settings)
         return self
 
-    def _connect(self) -> None:
-        settings = get_settings().ai_service
+    def _connect(self, settings: AIServiceSettings) -> None:
         headers = transport.attribution_headers(
             self.app_url or settings.app_url,
             self.app_title or settings.app_title,
@@ -103,8 +104,9 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Connect again, with the key of the process that loads the pickle."""
         super().__setstate__(state)
-        self.openai_api_key = self.openai_api_key or get_settings().ai_service.api_key
-        self._connect()
+        settings = get_settings().ai_service
+        self.openai_api_key = self.openai_api_key or settings.api_key
+        self._connect(settings)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy of its own that shares the connections."""

@@ -73,6 +73,9 @@ _SAYING: Final[dict[type[errors.ExternalServiceError], tuple[str, str]]] = {
     errors.ExternalServiceError: ("failed", "see .raw"),
 }
 _KEY: Final = re.compile(r"sk-[\w*.-]{6,}")
+_OVERFLOW: Final = re.compile(
+    r"maximum context length|context window|prompt is too long", re.IGNORECASE
+)
 _QUOTED_CHARS: Final = 200
 _STATUSES: Final = frozenset(map(str, range(400, 600)))
 _LATEST_S: Final = 1e11
@@ -170,7 +173,7 @@ def _class_for(
         return errors.ModelNotFoundError
     if word := next((word for word in words if word in _BY_TYPE), None):
         return _BY_TYPE[word]
-    if status == 400 and "maximum context length" in str(message):  # noqa: PLR2004 (bad request)
+    if status == 400 and _OVERFLOW.search(str(message)):  # noqa: PLR2004 (bad request)
         return errors.ContextLengthError  # recorded in 2026 without any field that says so
     is_theirs = status is None or status >= 500  # noqa: PLR2004 (HTTP's own border)
     other = errors.UnavailableError if is_theirs else errors.InvalidRequestError

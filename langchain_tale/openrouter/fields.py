@@ -187,7 +187,7 @@ class RequestFields(BaseModel):
     include_reasoning: bool | None = None
     structured_outputs: bool | None = None
     stop_server_tools_when: list[dict[str, Any]] | None = None
-    max_tool_calls: int | None = Field(default=None, ge=1)
+    max_tool_calls: int | None = Field(default=None, ge=0)
     debug: dict[str, Any] | None = None
     router_metadata: bool | None = None
     response_cache: bool | None = None

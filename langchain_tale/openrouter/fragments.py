@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
@@ -15,6 +15,9 @@ from langchain_tale.openrouter.protocol import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_MARKS: Final = ('""]', '""}', '"]', '"}', "]", "}")
 
 
 @dataclass(slots=True)
@@ -75,8 +78,16 @@ def _is_whole(text: str) -> bool:
 
 def _beyond_repair(text: str) -> str:
     """A closing mark that does not fit, whether or not the text ends inside a string."""
-    marks = ("]", '"]', "}", '"}', '""]', '""}')
-    return next((mark for mark in marks if not _is_repaired(text + mark)), "")
+    return next((mark for mark in _MARKS if not _is_repaired(text + mark)), "")
+
+
+def unmarked(text: str) -> str:
+    """The arguments of an invalid call as the model wrote them, without the mark of `marks`."""
+    for mark in _MARKS:
+        plain = text.removesuffix(mark)
+        if plain != text and _is_repaired(plain) and not _is_whole(plain):
+            return plain
+    return text
 
 
 def _is_repaired(text: str) -> bool:

@@ -16,6 +16,7 @@ from langchain_core.messages import (
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter import reasoning
 from langchain_tale.openrouter.content import parts
+from langchain_tale.openrouter.fragments import unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +105,10 @@ def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
         _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
         for call in message.tool_calls
     ]
-    broken = [_call(call["id"], call["name"], call["args"]) for call in message.invalid_tool_calls]
+    broken = [
+        _call(call["id"], call["name"], unmarked(call["args"] or ""))
+        for call in message.invalid_tool_calls
+    ]
     if calls or broken:
         return calls + broken
     raw: Sequence[Mapping[str, Any]] = message.additional_kwargs.get("tool_calls") or ()

@@ -267,7 +267,7 @@ def events(client: openai.OpenAI, call: Call) -> Iterator[tuple[Iterator[Any], S
 
         def decoded() -> Iterator[Any]:
             if not _is_stream(response):
-                yield _decoded(b"".join(watched()), source)
+                yield from _events_in(b"".join(watched()), source)
                 return
             for sse in SSEDecoder().iter_bytes(watched()):
                 if sse.data.startswith(_DONE):
@@ -296,7 +296,9 @@ async def aevents(
 
             async def decoded() -> AsyncIterator[Any]:
                 if not _is_stream(response):
-                    yield _decoded(b"".join([chunk async for chunk in watched()]), source)
+                    body = b"".join([chunk async for chunk in watched()])
+                    for event in _events_in(body, source):
+                        yield event
                     return
                 async for sse in SSEDecoder().aiter_bytes(watched()):
                     if sse.data.startswith(_DONE):
@@ -374,6 +376,17 @@ def _source(response: httpx2.Response, call: Call) -> Source:
 
 def _is_stream(response: httpx2.Response) -> bool:
     return "event-stream" in response.headers.get("content-type", "")
+
+
+def _events_in(body: bytes, source: Source) -> Iterator[Any]:
+    """The events of a whole body: one of JSON, or those of a stream that is not called one."""
+    if not body.lstrip().startswith((b"data:", b":")):
+        yield _decoded(body, source)
+        return
+    for sse in SSEDecoder().iter_bytes(iter([body])):
+        if sse.data.startswith(_DONE):
+            return
+        yield _decoded(sse.data, source)
 
 
 def _decoded(content: bytes | str, source: Source) -> Any:
