@@ -1,33 +1,72 @@
-"""The shapes of OpenRouter's answers, as documented and as recorded; pure.
-
-Prices are made up, except that the local model and `:free` models cost nothing.
-"""
+"""The shapes of OpenRouter's answers, as documented and as recorded; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from langchain_tale.catalogue import OpenRouterModel
-from langchain_tale.sandbox.engines import CONTEXT_TOKENS, LOCAL_MODEL, End, Piece, ToolCall
+from langchain_tale.sandbox import reasoning
+from langchain_tale.sandbox.listings import ENDPOINT_PROVIDER, prices
+from langchain_tale.sandbox.pieces import End, Piece, ToolCall
 
-PROMPT_USD: Final = "0.00000015"
-COMPLETION_USD: Final = "0.0000006"
-ENDPOINT_PROVIDER: Final = "FakeProvider"
-"""OpenRouter's own name for a provider that is none; the specification lists names."""
-_SINCE: Final = 1_735_689_600
-_PARAMETERS: Final = [
-    "max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "frequency_penalty",
-    "presence_penalty", "repetition_penalty", "response_format", "structured_outputs", "tools",
-    "tool_choice",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_tale.catalogue import OpenRouterModel
+
+WEB_SEARCH_USD: Final = 0.007
+"""What one web search costs beside the tokens, on free models too; as recorded in 2026-08."""
+CACHE_READ_RATE: Final = 0.1
+CACHE_WRITE_RATE: Final = 1.25
+"""Parts of the prompt's price, as Anthropic's are."""
+_UNAVAILABLE: Final = {
+    400: "invalid_request",
+    403: "permission_denied",
+    404: "not_found",
+    429: "rate_limit_exceeded",
+    503: "provider_overloaded",
+}
+"""The statuses of an availability envelope, and the `error_type` of each."""
+_TIERS: Final = {
+    "auto": "default",
+    "default": "default",
+    "scale": "default",
+    "fast": "priority",
+    "priority": "priority",
+    "flex": "flex",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What changes the price of the tokens, or comes on top of it.
+
+    Attributes:
+        prompt_cache: Tokens of the prompt read from and written to the cache of prompts; None
+            where no message marks any.
+        server_tools: OpenRouter's own tools that were used, by the names of
+            `server_tool_use_details`; None where none was asked for.
+        is_byok: The provider's key is the caller's own, so OpenRouter takes nothing.
+        is_free: A whole answer from the response cache.
+    """
+
+    prompt_cache: tuple[int, int] | None = None
+    server_tools: Mapping[str, int] | None = None
+    is_byok: bool = False
+    is_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One answer: who asked what, and who answers."""
+    """One answer: who asked what, and who answers.
+
+    Attributes:
+        extras: What else its body says, and its last chunk: `service_tier`.
+        fingerprint: Of the system, for those who asked with a `seed`.
+        metadata: `openrouter_metadata`, where it was asked for.
+        source_id: The generation that the response cache had this from.
+    """
 
     id: str
     asked: str
@@ -35,6 +74,11 @@ class Generation:
     provider_name: str
     created: int
     streamed: bool
+    bill: Bill = field(default_factory=Bill)
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    source_id: str | None = None
 
     @property
     def base(self) -> dict[str, Any]:
@@ -46,47 +90,84 @@ class Generation:
             "created": self.created,
         }
 
+    @property
+    def last(self) -> dict[str, Any]:
+        """What a body says once, and a stream in its last chunk."""
+        metadata = {} if self.metadata is None else {"openrouter_metadata": self.metadata}
+        return {**self.extras, **metadata}
+
+
+def tier(request: Mapping[str, Any]) -> dict[str, str]:
+    """The `service_tier` that served, for those who asked for one."""
+    asked = request.get("service_tier")
+    return {"service_tier": _TIERS[asked]} if asked in _TIERS else {}
+
 
 @dataclass(slots=True)
 class Transcript:
     """What has been said so far."""
 
     text: str = ""
-    tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_calls: dict[int, ToolCall] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)
+    logprobs: list[Mapping[str, Any]] = field(default_factory=list)
 
     def add(self, piece: Piece) -> None:
         """Take in the next piece."""
         self.text += piece.text
-        if piece.tool_call is not None:
-            self.tool_calls.append(piece.tool_call)
+        self.logprobs += piece.logprobs or ()
+        if call := piece.tool_call:
+            self.tool_calls[call.index] = self.tool_calls.get(call.index, _blank(call)) + call
+        for name, value in piece.extras.items():
+            before = self.extras.get(name)
+            if name == "reasoning_details":
+                self.extras[name] = reasoning.merged(before or (), value)
+            elif isinstance(value, (str, list)):
+                self.extras[name] = value if before is None else before + value
 
 
-def prices(model: str) -> dict[str, str]:
-    """USD per token, as decimal strings."""
-    if model == LOCAL_MODEL or model.endswith(":free"):
-        return {"prompt": "0", "completion": "0"}
-    return {"prompt": PROMPT_USD, "completion": COMPLETION_USD}
+def _blank(call: ToolCall) -> ToolCall:
+    return ToolCall("", "", "", call.index)
 
 
-def usage(model: str, end: End) -> dict[str, Any]:
-    """The `usage` object."""
-    price = prices(model)
-    prompt_cost = end.prompt_tokens * float(price["prompt"])
+def usage(of: Generation, end: End) -> dict[str, Any]:
+    """The `usage` object; what the response cache gives is all zeros."""
+    if of.bill.is_free:
+        end = End(end.finish_reason, 0, 0)
+    price = prices(of.model)
+    read, written = _cached(of.bill, end)
+    fresh = end.prompt_tokens - read - written + CACHE_READ_RATE * read + CACHE_WRITE_RATE * written
+    prompt_cost = fresh * float(price["prompt"])
     completion_cost = end.completion_tokens * float(price["completion"])
+    inference = prompt_cost + completion_cost
+    tools = of.bill.server_tools
+    fees = WEB_SEARCH_USD * (tools or {}).get("web_search_requests", 0)
     return {
         "prompt_tokens": end.prompt_tokens,
         "completion_tokens": end.completion_tokens,
         "total_tokens": end.prompt_tokens + end.completion_tokens,
-        "cost": prompt_cost + completion_cost,
-        "is_byok": False,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "cost": fees + (0 if of.bill.is_byok else inference),
+        "is_byok": of.bill.is_byok,
+        "prompt_tokens_details": {
+            "cached_tokens": read,
+            **({} if of.bill.prompt_cache is None else {"cache_write_tokens": written}),
+            "audio_tokens": 0,
+        },
         "cost_details": {
-            "upstream_inference_cost": None,
+            "upstream_inference_cost": inference,
             "upstream_inference_prompt_cost": prompt_cost,
             "upstream_inference_completions_cost": completion_cost,
         },
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, **end.details},
+        **({} if tools is None else {"server_tool_use_details": tools}),
     }
+
+
+def _cached(bill: Bill, end: End) -> tuple[int, int]:
+    """The tokens read and written, no more than the engine counts in all."""
+    read, written = bill.prompt_cache or (0, 0)
+    read = min(read, end.prompt_tokens)
+    return read, min(written, end.prompt_tokens - read)
 
 
 def completion(of: Generation, said: Transcript, end: End) -> dict[str, Any]:
@@ -99,46 +180,63 @@ def completion(of: Generation, said: Transcript, end: End) -> dict[str, Any]:
     }
     if said.tool_calls:
         message["tool_calls"] = [
-            {"index": i, **_tool_call(call)} for i, call in enumerate(said.tool_calls)
+            {"index": call.index, **_tool_call(call)} for call in said.tool_calls.values()
         ]
     choice = {
         "index": 0,
-        "logprobs": None,
+        "logprobs": _logprobs(said.logprobs),
         "finish_reason": end.finish_reason,
         "native_finish_reason": end.finish_reason,
-        "message": message,
+        "message": message | said.extras,
     }
     return {
         **of.base,
         "object": "chat.completion",
-        "system_fingerprint": None,
+        "system_fingerprint": of.fingerprint,
         "choices": [choice],
-        "usage": usage(of.model, end),
+        "usage": usage(of, end),
+        **of.last,
     }
 
 
 def chunk(
-    of: Generation, piece: Piece, *, end: End | None = None, index: int = 0, **extra: Any
+    of: Generation,
+    piece: Piece,
+    *,
+    reason: str | None = None,
+    native: str | None = None,
+    **extra: Any,
 ) -> dict[str, Any]:
-    """One event of a stream; with `end`, one of the two that say why it ended."""
-    delta: dict[str, Any] = {"role": "assistant", "content": piece.text}
+    """One event of a stream; `reason` in those that say why it ends."""
+    delta: dict[str, Any] = {"role": "assistant", "content": piece.text, **piece.extras}
     if piece.tool_call is not None:
-        delta = {"role": "assistant", "content": None}
-        delta["tool_calls"] = [{"index": index, **_tool_call(piece.tool_call)}]
-    reason = end.finish_reason if end else None
+        delta["content"] = None
+        delta["tool_calls"] = [_tool_call_delta(piece.tool_call)]
     choice = {
         "index": 0,
         "delta": delta,
         "finish_reason": reason,
-        "native_finish_reason": reason,
-        "logprobs": None,
+        "native_finish_reason": native or reason,
+        "logprobs": _logprobs(piece.logprobs),
     }
-    return {**of.base, "object": "chat.completion.chunk", "choices": [choice], **extra}
+    fingerprint = {} if of.fingerprint is None else {"system_fingerprint": of.fingerprint}
+    shared = {**of.base, "object": "chat.completion.chunk", **fingerprint}
+    return {**shared, "choices": [choice], **extra}
+
+
+def _logprobs(tokens: Any) -> dict[str, Any] | None:
+    return {"content": list(tokens), "refusal": []} if tokens else None
 
 
 def _tool_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
+
+
+def _tool_call_delta(call: ToolCall) -> dict[str, Any]:
+    if call.id:
+        return {"index": call.index, **_tool_call(call)}
+    return {"index": call.index, "function": {"arguments": call.arguments}}
 
 
 def error(
@@ -152,31 +250,40 @@ def error(
     return {"error": inner}
 
 
-def retired(model: OpenRouterModel) -> dict[str, Any]:
-    """The availability envelope for a model that is no more; `code` is not part of it."""
-    successor = model.info.successor
-    ended = "free_variant_ended" if model.endswith(":free") else "model_deprecated"
+def unavailable(
+    code: str, message: str, *, requested: str, status: int = 404, **more: Any
+) -> dict[str, Any]:
+    """The availability envelope of 2026-08; an error `code` is not part of it."""
     return {
         "error": {
-            "message": f"No endpoints found for {model}.",
-            "error_type": "not_found",
-            "http_status": 404,
+            "message": message,
+            "error_type": _UNAVAILABLE[status],
+            "http_status": status,
             "availability": {
-                "code": ended,
-                "retryable": False,
-                "requested_models": [model.value],
+                "code": code,
+                "retryable": _UNAVAILABLE[status] in ("rate_limit_exceeded", "provider_overloaded"),
+                "requested_models": [requested],
                 "docs_url": "https://openrouter.ai/docs/guides/routing/model-fallbacks",
-                "fallback_models": [successor.value] if successor else [],
+                **more,
             },
         }
     }
+
+
+def retired(model: OpenRouterModel) -> dict[str, Any]:
+    """The envelope for a model that is no more."""
+    successor = model.info.successor
+    ended = "free_variant_ended" if model.endswith(":free") else "model_deprecated"
+    message = f"No endpoints found for {model}."
+    others = [successor.value] if successor else []
+    return unavailable(ended, message, requested=model.value, fallback_models=others)
 
 
 def stats(
     of: Generation, end: End, *, seconds: float, first_s: float, cancelled: bool
 ) -> dict[str, Any]:
     """The record of `GET /generation`; milliseconds and USD."""
-    cost = usage(of.model, end)["cost"]
+    billed = usage(of, end)
     unknown = (
         "app_id", "cache_discount", "external_user", "http_referer", "moderation_latency",
         "native_tokens_completion_images", "num_fetches", "num_input_audio_prompt",
@@ -185,6 +292,7 @@ def stats(
     )  # fmt: skip
     return {
         **dict.fromkeys(unknown),
+        **of.extras,
         "id": of.id,
         "upstream_id": f"sandbox-{of.id}",
         "created_at": datetime.fromtimestamp(of.created, UTC).isoformat(),
@@ -201,156 +309,21 @@ def stats(
         "generation_time": round(seconds * 1000),
         "finish_reason": end.finish_reason or None,
         "native_finish_reason": end.finish_reason or None,
-        "tokens_prompt": end.prompt_tokens,
-        "tokens_completion": end.completion_tokens,
-        "native_tokens_prompt": end.prompt_tokens,
-        "native_tokens_completion": end.completion_tokens,
-        "native_tokens_reasoning": 0,
-        "native_tokens_cached": 0,
-        "usage": cost,
-        "total_cost": cost,
-        "upstream_inference_cost": 0,
-        "is_byok": False,
+        "tokens_prompt": billed["prompt_tokens"],
+        "tokens_completion": billed["completion_tokens"],
+        "native_tokens_prompt": billed["prompt_tokens"],
+        "native_tokens_completion": billed["completion_tokens"],
+        "native_tokens_reasoning": billed["completion_tokens_details"]["reasoning_tokens"],
+        "native_tokens_cached": billed["prompt_tokens_details"]["cached_tokens"],
+        "usage": billed["cost"],
+        "total_cost": billed["cost"],
+        "upstream_inference_cost": _upstream(billed),
+        "is_byok": of.bill.is_byok,
+        **({} if of.source_id is None else {"response_cache_source_id": of.source_id}),
     }
 
 
-_ARCHITECTURE: Final = {
-    "modality": "text->text",
-    "input_modalities": ["text"],
-    "output_modalities": ["text"],
-    "tokenizer": "Other",
-    "instruct_type": None,
-}
-
-
-def models() -> dict[str, Any]:
-    """`GET /models`: the local model, and the catalogue less what is retired."""
-    slugs = [LOCAL_MODEL, *(m.value for m in OpenRouterModel if m.info.status != "retired")]
-    return {
-        "data": [_model(slug) for slug in slugs],
-        "total_count": len(slugs),
-        "links": {"next": None},
-    }
-
-
-def _model(slug: str) -> dict[str, Any]:
-    return {
-        "id": slug,
-        "canonical_slug": slug.lstrip("~"),
-        "name": slug,
-        "created": _SINCE,
-        "description": "Served by the sandbox on this machine.",
-        "context_length": CONTEXT_TOKENS,
-        "architecture": _ARCHITECTURE,
-        "pricing": prices(slug),
-        "top_provider": {
-            "context_length": CONTEXT_TOKENS,
-            "max_completion_tokens": CONTEXT_TOKENS,
-            "is_moderated": False,
-        },
-        "per_request_limits": None,
-        "supported_parameters": _PARAMETERS,
-        "default_parameters": None,
-        "supported_voices": None,
-        "expiration_date": None,
-        "links": {"details": f"/api/v1/models/{slug}/endpoints"},
-    }
-
-
-def endpoints(slug: str) -> dict[str, Any]:
-    """`GET /models/{author}/{slug}/endpoints`: one healthy endpoint."""
-    percentiles = {"p50": 60, "p75": 80, "p90": 120, "p99": 300}
-    endpoint = {
-        "name": f"{ENDPOINT_PROVIDER} | {slug}",
-        "model_id": slug,
-        "model_name": slug,
-        "provider_name": ENDPOINT_PROVIDER,
-        "tag": "sandbox",
-        "context_length": CONTEXT_TOKENS,
-        "max_completion_tokens": CONTEXT_TOKENS,
-        "max_prompt_tokens": None,
-        "quantization": "int4",
-        "pricing": prices(slug),
-        "supported_parameters": _PARAMETERS,
-        "supports_implicit_caching": False,
-        "status": 0,
-        "uptime_last_5m": 100.0,
-        "uptime_last_30m": 100.0,
-        "uptime_last_1d": 100.0,
-        "latency_last_30m": percentiles,
-        "throughput_last_30m": {"p50": 130, "p75": 120, "p90": 100, "p99": 60},
-    }
-    model = _model(slug)
-    shared = {key: model[key] for key in ("id", "name", "created", "description", "architecture")}
-    return {"data": {**shared, "endpoints": [endpoint]}}
-
-
-def key(spent_usd: float) -> dict[str, Any]:
-    """`GET /key`: an unlimited key that has spent what was asked for so far."""
-    periods = ("", "_daily", "_weekly", "_monthly")
-    record: dict[str, Any] = {f"usage{period}": spent_usd for period in periods}
-    record |= {f"byok_usage{period}": 0 for period in periods}
-    record |= {
-        "label": "sk-or-v1-san...box",
-        "limit": None,
-        "limit_remaining": None,
-        "limit_reset": None,
-        "include_byok_in_limit": False,
-        "is_free_tier": False,
-        "is_management_key": False,
-        "is_provisioning_key": False,
-        "creator_user_id": None,
-        "expires_at": None,
-        "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated."},
-    }
-    return {"data": record}
-
-
-def concrete(model: str) -> str:
-    """The model that a route or alias stands for."""
-    if model in (OpenRouterModel.AUTO, OpenRouterModel.FREE):
-        return LOCAL_MODEL
-    return model.removeprefix("~").removesuffix("-latest")
-
-
-def problem_with(request: Any) -> str | None:
-    """What is wrong with the body of a completion request, or None."""
-    if not isinstance(request, Mapping):
-        return "The body must be a JSON object."
-    messages = request.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return "messages must be a non-empty array."
-    if not all(isinstance(message, Mapping) and "role" in message for message in messages):
-        return "Every message must be an object with a role."
-    if not all(_is_content(message.get("content")) for message in messages):
-        return "The content of a message must be a string or an array of objects."
-    return _problem_with_names(request) or _problem_with_options(request)
-
-
-def _is_content(content: Any) -> bool:
-    if isinstance(content, list):
-        return all(isinstance(part, Mapping) for part in content)
-    return content is None or isinstance(content, str)
-
-
-def _problem_with_names(request: Mapping[str, Any]) -> str | None:
-    models = request.get("models") or []
-    if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
-        return "models must be an array of strings."
-    model = request.get("model")
-    if not isinstance(model or "", str) or not (model or any(models)):
-        return "model must be a string."
-    return None
-
-
-def _problem_with_options(request: Mapping[str, Any]) -> str | None:
-    for name in ("max_tokens", "max_completion_tokens"):
-        limit = request.get(name)
-        if limit is not None and (type(limit) is not int or limit < 1):
-            return f"{name} must be an integer of at least 1."
-    tools = request.get("tools") or []
-    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
-        return "tools must be an array of objects."
-    if not isinstance(request.get("response_format") or {}, Mapping):
-        return "response_format must be an object."
-    return None
+def _upstream(billed: Mapping[str, Any]) -> float:
+    """What the caller's own provider key was charged; nothing with OpenRouter's."""
+    cost: float = billed["cost_details"]["upstream_inference_cost"]
+    return cost if billed["is_byok"] else 0

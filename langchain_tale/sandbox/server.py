@@ -6,43 +6,35 @@ import asyncio
 import secrets
 import socket
 import threading
-import time
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from langchain_tale.catalogue import OpenRouterModel
-from langchain_tale.sandbox import bodies
-from langchain_tale.sandbox.engines import (
-    End,
-    Engine,
-    EngineError,
-    LlamaEngine,
-    SandboxError,
-    ScriptedEngine,
-)
+from langchain_tale.sandbox import listings
+from langchain_tale.sandbox.completing import Completions
+from langchain_tale.sandbox.engines import Engine, SandboxError, engine_of
 from langchain_tale.sandbox.faults import Fault, FaultPlan
-from langchain_tale.sandbox.telling import Stats, Telling
+from langchain_tale.sandbox.replies import not_found, refused, reply
+from langchain_tale.sandbox.telling import Manner, Stats, UsageChunk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.responses import Response
+    from starlette.types import Scope
 
 try:
     import uvicorn
     from starlette.applications import Starlette
-    from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     msg = "The sandbox needs an extra: pip install 'langchain-tale[local]'."
     raise SandboxError(msg) from error
 
 SANDBOX_KEY: Final = "sk-or-v1-sandbox"
-SERVER_NAME: Final = "langchain-tale-sandbox"
 STOPPING_S: Final = 2
 """A client that does not read what it asked for cannot delay the end by more."""
 
@@ -58,11 +50,19 @@ class Sandbox:
         faults: For each model, what goes wrong with its requests, in order; None among them
             for a healthy one. After the last, all are healthy.
         lateness_s: Seconds until `GET /generation` knows an answer that has ended.
+        usage_chunk: How a stream tells its usage: in a chunk that repeats the finish reason
+            (`"repeated"`, as recorded since 2026-04), that has none (`"null"`, as before), or
+            that has no choice (`"empty"`, as documented).
+        padded: Whether whole bodies begin with white space and streams with a comment, as
+            half of those recorded do.
+        byok: Whether a provider key of the caller's own is used, so that OpenRouter itself
+            charges nothing.
 
     Attributes:
         port: The port it listens on.
         base_url: For `ChatOpenRouter(base_url=…)`, up to and including `/v1`.
-        requests: Completions asked of each model so far.
+        requests: Completions asked of each model so far; what the response cache answers
+            asks no model.
         cancelled: Generations that the client left before they had ended.
 
     Raises:
@@ -84,24 +84,33 @@ class Sandbox:
         api_key: str = SANDBOX_KEY,
         faults: Mapping[str, Iterable[Fault | None]] | None = None,
         lateness_s: float = 0.2,
+        usage_chunk: UsageChunk = "repeated",
+        padded: bool = True,
+        byok: bool = False,
     ) -> None:
         self.api_key = api_key
-        self.cancelled = 0
         self._plan = FaultPlan(faults)
         self._stats = Stats(lateness_s)
-        self._ongoing: set[Telling] = set()
         self._socket = _listening(port)
         self.port: int = self._socket.getsockname()[1]
         try:
-            self._engine = _engine(engine)
+            self._engine = engine_of(engine)
         except SandboxError:
             self._socket.close()
             raise
+        self._completions = Completions(
+            self._engine,
+            plan=self._plan,
+            stats=self._stats,
+            manner=Manner(usage_chunk=usage_chunk, padded=padded),
+            is_byok=byok,
+        )
         self._server = _Server(
             uvicorn.Config(
                 self._application(),
                 log_config=None,
                 server_header=False,
+                http=H11Protocol,  # others, where installed, would be hung up on differently
                 lifespan="off",
                 ws="none",
                 timeout_graceful_shutdown=STOPPING_S,
@@ -120,6 +129,11 @@ class Sandbox:
     def requests(self) -> Mapping[str, int]:
         """Completions asked of each model so far."""
         return self._plan.requests
+
+    @property
+    def cancelled(self) -> int:
+        """Generations that the client left before they had ended."""
+        return self._completions.cancelled
 
     def start(self) -> Self:
         """Begin to answer; requests that came before are waiting already."""
@@ -163,8 +177,7 @@ class Sandbox:
     def _drop_all(self) -> None:
         def drop() -> None:
             self._server.woken.set()
-            for telling in self._ongoing:
-                telling.drop()
+            self._completions.drop_all()
 
         if self._loop is not None:
             with suppress(RuntimeError):  # it has ended by itself
@@ -177,31 +190,40 @@ class Sandbox:
             Route("/api/v1/chat/completions", self._complete, methods=["POST"]),
             Route("/api/v1/generation", self._get_generation),
             Route("/api/v1/models", self._get_models),
+            Route("/api/v1/model/{author}/{slug}", self._get_model),
             Route("/api/v1/models/{author}/{slug}/endpoints", self._get_endpoints),
             Route("/api/v1/key", self._get_key),
         ]
-        return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
+        return Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found})
 
     def _denied(self, request: Request) -> Response | None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
-            return _refused(401, "Missing Authentication header", error_type="authentication")
+            return refused(401, "Missing Authentication header", error_type="authentication")
         if not secrets.compare_digest(given.encode(), self.api_key.encode()):
-            return _refused(401, "User not found.", error_type="authentication")
+            return refused(401, "User not found.", error_type="authentication")
         return None
 
+    async def _complete(self, request: Request) -> Response:
+        return self._denied(request) or await self._completions.answer(
+            request,
+            api_key=self.api_key,
+            close_connection=lambda: self._close_connection(request.scope),
+        )
+
     async def _get_models(self, _request: Request) -> Response:
-        return _json(bodies.models())
+        return reply(listings.models())
+
+    async def _get_model(self, request: Request) -> Response:
+        slug = _slug(request)
+        return _found(listings.model(slug), slug)
 
     async def _get_endpoints(self, request: Request) -> Response:
-        slug = "{author}/{slug}".format(**request.path_params)
-        known = {model["id"] for model in bodies.models()["data"]}
-        if slug not in known:
-            return _refused(404, f"Model {slug} not found", error_type="not_found")
-        return _json(bodies.endpoints(slug))
+        slug = _slug(request)
+        return _found(listings.endpoints(slug), slug)
 
     async def _get_key(self, request: Request) -> Response:
-        return self._denied(request) or _json(bodies.key(self._stats.spent_usd))
+        return self._denied(request) or reply(listings.key(self._stats.spent_usd))
 
     async def _get_generation(self, request: Request) -> Response:
         if denied := self._denied(request):
@@ -209,70 +231,14 @@ class Sandbox:
         generation_id = request.query_params.get("id", "")
         record = self._stats.get(generation_id)
         if record is None:
-            return _refused(404, f"Generation {generation_id} not found")
-        return _json({"data": record})
+            return refused(404, f"Generation {generation_id} not found")
+        return reply({"data": record})
 
-    async def _complete(self, request: Request) -> Response:
-        if denied := self._denied(request):
-            return denied
-        try:
-            body = await request.json()
-        except ValueError:
-            return _refused(400, "The body is no JSON.", error_type="invalid_request")
-        if problem := bodies.problem_with(body):
-            return _refused(400, problem, error_type="invalid_request")
-        answer: Response | None = None
-        for asked in filter(None, (body.get("model"), *(body.get("models") or ()))):
-            answer = await self._ask(asked, body)
-            if answer.status_code == 200:  # noqa: PLR2004 (HTTP's word for success)
-                break
-        return answer or _refused(400, "model must be a string.", error_type="invalid_request")
-
-    async def _ask(self, asked: str, body: dict[str, Any]) -> Response:
-        fault = self._plan.next_for(asked)
-        if "/" not in asked:
-            return _refused(400, f"{asked} is not a valid model ID", error_type="invalid_request")
-        known = OpenRouterModel(asked) if asked in set(OpenRouterModel) else None
-        if known is not None and known.info.status == "retired":
-            return _json(bodies.retired(known), status_code=404)
-        of = bodies.Generation(
-            id=f"gen-{int(time.time())}-{secrets.token_urlsafe(15)}",
-            asked=asked,
-            model=bodies.concrete(asked),
-            provider_name=self._engine.provider_name,
-            created=int(time.time()),
-            streamed=bool(body.get("stream")),
-        )
-        headers = {"X-Generation-Id": of.id}
-        if fault is not None and _is_whole(fault, of):
-            return _faulty(fault, of, headers)
-        telling = Telling(of, self._engine.generate(body), fault)
-        self._ongoing.add(telling)
-        try:
-            await telling.begin()
-        except EngineError as error:
-            self._ongoing.discard(telling)
-            answer = bodies.error(error.code, str(error), error_type=error.error_type)
-            return _json(answer, status_code=error.code, headers=headers)
-        if of.streamed:
-            headers |= {"Cache-Control": "no-cache", "Content-Type": "text/event-stream"}
-        else:
-            headers |= {"Content-Type": "application/json"}
-        return _named(_Answer(self._remembering(telling), lambda: self._close(telling), headers))
-
-    async def _remembering(self, telling: Telling) -> AsyncGenerator[bytes]:
-        """Pass the answer on; who has its last words may ask for its record."""
-        async for part in telling.events() if telling.of.streamed else telling.whole():
-            if telling.end is not None:
-                self._stats.put(telling)
-            yield part
-        self._stats.put(telling)
-
-    async def _close(self, telling: Telling) -> None:
-        self._ongoing.discard(telling)
-        await telling.aclose()
-        self.cancelled += telling.end is None
-        self._stats.put(telling)
+    def _close_connection(self, scope: Scope) -> None:
+        """Hang up on a client, whatever it still waits for."""
+        for connection in list(self._server.server_state.connections):
+            if isinstance(connection, H11Protocol) and connection.client == scope["client"]:
+                connection.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -299,38 +265,6 @@ class _Server(uvicorn.Server):
             connection.shutdown()
 
 
-class _Answer(StreamingResponse):
-    """A body that is closed however it ends, even where the client left before it began."""
-
-    def __init__(
-        self,
-        parts: AsyncGenerator[bytes],
-        close: Callable[[], Awaitable[None]],
-        headers: dict[str, str],
-    ) -> None:
-        super().__init__(parts, headers=headers)
-        self._close = close
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._close()
-
-
-def _engine(engine: Engine | str) -> Engine:
-    if isinstance(engine, str):
-        kinds: dict[str, type[LlamaEngine | ScriptedEngine]] = {
-            "llama": LlamaEngine,
-            "scripted": ScriptedEngine,
-        }
-        if engine not in kinds:
-            msg = f"engine must be 'llama', 'scripted' or an engine, not {engine!r}."
-            raise SandboxError(msg)
-        return kinds[engine]()
-    return engine
-
-
 def _listening(port: int) -> socket.socket:
     # Only with the protocol named does asyncio switch Nagle's algorithm off (40 ms an answer).
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -345,43 +279,11 @@ def _listening(port: int) -> socket.socket:
     return listener
 
 
-def _is_whole(fault: Fault, of: bodies.Generation) -> bool:
-    """Whether the fault takes the place of the whole answer."""
-    return fault.kind in ("http", "body", "empty") or not of.streamed
+def _slug(request: Request) -> str:
+    return "{author}/{slug}".format(**request.path_params)
 
 
-def _faulty(fault: Fault, of: bodies.Generation, headers: dict[str, str]) -> Response:
-    headers = {**headers, **fault.headers}
-    if fault.kind == "empty":
-        return _json(bodies.completion(of, bodies.Transcript(), End("stop", 8, 0)), headers=headers)
-    if fault.kind == "body":
-        return _json({"error": fault.error()}, headers=headers)
-    status = fault.status if fault.kind == "http" else 502
-    return _json({"error": fault.error()}, status_code=status, headers=headers)
-
-
-def _refused(code: int, message: str, *, error_type: str | None = None) -> Response:
-    return _json(bodies.error(code, message, error_type=error_type), status_code=code)
-
-
-def _json(body: Any, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return _named(JSONResponse(body, status_code=status_code, headers=headers))
-
-
-def _named(response: Response) -> Response:
-    """Say in the `server` header that this is no OpenRouter; cassettes keep it."""
-    response.headers["server"] = f"{SERVER_NAME}/{_version()}"
-    return response
-
-
-def _version() -> str:
-    try:
-        return version("langchain-tale")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-async def _not_found(request: Request, _error: Exception) -> Response:
-    return _refused(
-        404, f"No such path: {request.method} {request.url.path}", error_type="not_found"
-    )
+def _found(body: dict[str, Any] | None, slug: str) -> Response:
+    if body is None:
+        return refused(404, f"Model {slug} not found", error_type="not_found")
+    return reply(body)

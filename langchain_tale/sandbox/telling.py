@@ -7,14 +7,14 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from langchain_tale.sandbox import bodies
-from langchain_tale.sandbox.engines import End, EngineError, Piece
+from langchain_tale.sandbox import bodies, routing
+from langchain_tale.sandbox.pieces import End, EngineError, Piece
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from langchain_tale.sandbox.faults import Fault
 
@@ -22,20 +22,47 @@ KEEPALIVE: Final = b": OPENROUTER PROCESSING\n\n"
 KEEPALIVE_S: Final = 1.0
 PADDING: Final = b"\n         \n"
 """Nearly half of the recorded bodies begin with white space, sent while the model works."""
+DONE: Final = b"data: [DONE]\n\n"
 REMEMBERED_GENERATIONS: Final = 10_000
 FAILED: Final = End("error", 0, 0)
 """The end of an answer that broke; nothing is billed for it."""
+UsageChunk = Literal["repeated", "null", "empty"]
 
 _log: Final = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How answers are told.
+
+    Attributes:
+        usage_chunk: The last chunk has one choice that repeats the finish reason, as in
+            recordings since 2026-04; one whose finish reason is null, as before; or
+            `choices: []`, as documented.
+        padded: Whether a whole body begins with white space and a stream with a comment.
+    """
+
+    usage_chunk: UsageChunk = "repeated"
+    padded: bool = True
+
+
 @dataclass(slots=True, eq=False)
 class Telling:
-    """One answer on its way to the client."""
+    """One answer on its way to the client.
+
+    Attributes:
+        of: What every part of it says.
+        pieces: What the engine comes up with.
+        fault: What goes wrong with it.
+        manner: How it is told.
+        debug: The body that the provider got, for a stream that asked to see it.
+    """
 
     of: bodies.Generation
     pieces: AsyncGenerator[Piece | End]
-    fault: Fault | None
+    fault: Fault | None = None
+    manner: Manner = field(default_factory=Manner)
+    debug: Mapping[str, Any] | None = None
     said: bodies.Transcript = field(default_factory=bodies.Transcript)
     end: End | None = None
     started_at: float = field(default_factory=time.monotonic)
@@ -64,6 +91,19 @@ class Telling:
             await asyncio.gather(self._waiting, return_exceptions=True)
         await self.pieces.aclose()
 
+    @property
+    def _kind(self) -> str | None:
+        return self.fault.kind if self.fault else None
+
+    @property
+    def _breaks_off(self) -> bool:
+        return self.fault is not None and self.fault.breaks_off(of_stream=self.of.streamed)
+
+    @property
+    def loses_connection(self) -> bool:
+        """Whether the connection closes after the last byte, though more was promised."""
+        return self._kind == "drop"
+
     async def _next(self) -> AsyncGenerator[Piece | None]:
         """The pieces before the end; None for each second without one."""
         while self.end is None:
@@ -79,13 +119,20 @@ class Telling:
             self.first_at = self.first_at or time.monotonic()
             if isinstance(item, End):
                 self.end = item
-            else:
-                self.said.add(item)
-                yield item
+                return
+            if self._breaks_off and self.fault is not None:
+                if self._sent >= self.fault.after_chunks:
+                    return
+                self._sent += 1
+            self.said.add(item)
+            yield item
+
+    # ── whole ───────────────────────────────────────────────────────────────
 
     async def whole(self) -> AsyncGenerator[bytes]:
         """A JSON body, with white space to keep the connection alive."""
-        yield PADDING
+        if self.manner.padded:
+            yield PADDING
         padded_at = time.monotonic()
         try:
             async for _piece in self._next():
@@ -96,43 +143,88 @@ class Telling:
             self.end = FAILED
             yield json.dumps({"error": _body_of(error)}).encode()
             return
-        if self.end is not None:
-            yield json.dumps(bodies.completion(self.of, self.said, self.end)).encode()
+        yield self._body()
+
+    def _body(self) -> bytes:
+        end = self.end
+        if self._breaks_off and self.fault is not None:
+            end = replace(FAILED, finish_reason=self.fault.reason("error"))
+        if end is None:
+            return b""
+        if self._kind == "no_finish":
+            end = replace(end, finish_reason=None)
+        body = bodies.completion(self.of, self.said, end)
+        if self.fault is not None and self._kind == "choice":
+            body["choices"][0]["error"] = self.fault.error_object()
+        data = json.dumps(body).encode()
+        if self._kind not in ("choice", "drop", "truncated"):
+            return data
+        self.end = FAILED
+        return data if self._kind == "choice" else data[: len(data) // 2]
+
+    # ── streamed ────────────────────────────────────────────────────────────
 
     async def events(self) -> AsyncGenerator[bytes]:
         """Server-sent events, with comments to keep the connection alive."""
-        yield KEEPALIVE
+        if self.manner.padded:
+            yield KEEPALIVE
+        if self.debug is not None:
+            debug = {"debug": {"echo_upstream_body": self.debug}}
+            yield _event({**bodies.chunk(self.of, Piece()), "choices": [], **debug})
         try:
-            async for event in self._told():
-                yield event
+            async for piece in self._next():
+                yield KEEPALIVE if piece is None else _event(bodies.chunk(self.of, piece))
         except EngineError as error:
             self.end = FAILED
             yield self._failure(_body_of(error))
             return
-        if self.fault is not None:
+        if self._breaks_off and self.fault is not None:
             self.end = FAILED
-            if self.fault.kind == "midstream":
-                yield self._failure(self.fault.error())
+            for event in self._broken(self.fault):
+                yield event
         elif self.end is not None:
-            yield _event(bodies.chunk(self.of, Piece(), end=self.end))
-            usage = bodies.usage(self.of.model, self.end)
-            yield _event(bodies.chunk(self.of, Piece(), end=self.end, usage=usage))
-            yield b"data: [DONE]\n\n"
+            for event in self._ended(self.end):
+                yield event
 
-    async def _told(self) -> AsyncGenerator[bytes]:
-        """The events with content, as many as the fault allows."""
-        async for piece in self._next():
-            if piece is None:
-                yield KEEPALIVE
-                continue
-            if self.fault is not None and self._sent >= self.fault.after_chunks:
-                return
-            index = max(0, len(self.said.tool_calls) - 1)
-            yield _event(bodies.chunk(self.of, piece, index=index))
-            self._sent += 1
+    def _ended(self, end: End) -> Iterator[bytes]:
+        """Why it ended, what it cost, and the mark of the end."""
+        if self._kind == "no_finish":
+            end = replace(end, finish_reason=None)
+        else:
+            yield _event(bodies.chunk(self.of, Piece(), reason=end.finish_reason))
+        yield self._usage(end)
+        if self._kind != "no_done":
+            yield DONE
 
-    def _failure(self, error: dict[str, Any]) -> bytes:
-        return _event({**bodies.chunk(self.of, Piece(), end=FAILED), "error": error})
+    def _usage(self, end: End) -> bytes:
+        reason = end.finish_reason if self.manner.usage_chunk == "repeated" else None
+        extra = {"usage": bodies.usage(self.of, end), **self.of.last}
+        chunk = bodies.chunk(self.of, Piece(), reason=reason, **extra)
+        return _event({**chunk, "choices": []} if self.manner.usage_chunk == "empty" else chunk)
+
+    def _broken(self, fault: Fault) -> Iterator[bytes]:
+        """What comes after the last event with content; nothing where it was cut off."""
+        end = replace(FAILED, finish_reason=fault.reason("error"))
+        if fault.kind == "midstream":
+            native = fault.native_finish_reason
+            yield self._failure(fault.error_object(), end.finish_reason, native)
+            yield from {"usage": [self._usage(end)], "done": [DONE]}.get(fault.followed_by, [])
+        elif fault.kind == "choice":
+            chunk = bodies.chunk(self.of, Piece(), reason=end.finish_reason)
+            chunk["choices"][0]["error"] = fault.error_object()
+            yield _event(chunk)
+            yield self._usage(end)
+            yield DONE
+        elif fault.kind in ("drop", "truncated"):
+            event = _event(bodies.chunk(self.of, Piece(text=" lost")))
+            yield event[: len(event) // 2] + (b"\n\n" if fault.kind == "truncated" else b"")
+
+    def _failure(
+        self, error: dict[str, Any], reason: str | None = "error", native: str | None = None
+    ) -> bytes:
+        chunk = bodies.chunk(self.of, Piece(), reason=reason, native=native)
+        told = {} if self.of.metadata is None else routing.unselected(self.of.metadata)
+        return _event({**chunk, "error": error, **told})
 
 
 def _result(waiting: asyncio.Future[Piece | End]) -> Piece | End:

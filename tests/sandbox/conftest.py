@@ -32,6 +32,25 @@ class Client(httpx2.Client):
     def ask(self, content: str = "Tell me of a fox.", **fields: Any) -> httpx2.Response:
         return self.post("/chat/completions", json=_body(content, fields))
 
+    def ask_with(self, headers: dict[str, str], **fields: Any) -> httpx2.Response:
+        """Ask with some more headers."""
+        body = _body("Tell me of a fox.", fields)
+        return self.post("/chat/completions", json=body, headers=headers)
+
+    def message(self, **fields: Any) -> dict[str, Any]:
+        """The message of a whole answer."""
+        message: dict[str, Any] = self.ask(**fields).json()["choices"][0]["message"]
+        return message
+
+    def chunks(self, **fields: Any) -> list[dict[str, Any]]:
+        """The chunks of a stream."""
+        return _chunks(self.events(**fields))
+
+    def deltas(self, name: str, **fields: Any) -> list[Any]:
+        """What the deltas of a stream say under one name, in order."""
+        choices = [chunk["choices"][0] for chunk in self.chunks(**fields)]
+        return [choice["delta"][name] for choice in choices if choice["delta"].get(name)]
+
     def events(self, content: str = "Tell me of a fox.", **fields: Any) -> list[str]:
         """The lines of a stream, blank ones left out."""
         answer = self.ask(content, stream=True, **fields)

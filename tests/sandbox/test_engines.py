@@ -327,6 +327,11 @@ class TestModel:
         ).json()
         Scene.model_validate_json(body["choices"][0]["message"]["content"])
 
+    def test_tools_of_openrouter_are_not_its_own(self, http: Any) -> None:
+        answer = http.ask(max_tokens=4, tools=[{"type": "openrouter:web_search"}])
+        assert answer.json()["choices"][0]["message"]["annotations"]
+        assert answer.json()["choices"][0]["message"]["content"]
+
     def test_a_prompt_that_is_too_long_is_refused(self, http: Any) -> None:
         answer = http.ask("fox " * 5000, stream=True)
         error = answer.json()["error"]

@@ -49,15 +49,6 @@ class TestFaultsInPlaceOfTheAnswer:
         assert answer.status_code == 200
         assert answer.json() == {"error": {"code": 502, "message": "Upstream."}}
 
-    def test_an_empty_answer_has_a_finish_reason_and_no_word(
-        self, serve: Serve, *, stream: bool
-    ) -> None:
-        _, http = serve(faults={MODEL: [Fault(kind="empty")]})
-        answer = http.ask(stream=stream)
-        [choice] = answer.json()["choices"]
-        assert answer.status_code == 200
-        assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", None)
-
 
 class TestFaultsInsideAStream:
     def test_midstream_is_an_error_event_after_so_many_with_content(

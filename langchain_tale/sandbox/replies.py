@@ -1,0 +1,96 @@
+"""HTTP responses of the sandbox: JSON, pages of the edge, answers told in parts, hang-ups."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_tale.sandbox import bodies
+from langchain_tale.sandbox.pieces import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+try:
+    from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+except ImportError as error:
+    msg = "The sandbox needs an extra: pip install 'langchain-tale[local]'."
+    raise SandboxError(msg) from error
+
+SERVER_NAME: Final = "langchain-tale-sandbox"
+
+
+class ToldAnswer(StreamingResponse):
+    """A body that is closed however it ends, even where the client left before it began."""
+
+    def __init__(
+        self,
+        parts: AsyncGenerator[bytes],
+        close: Callable[[], Awaitable[None]],
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(parts, headers=headers)
+        self._close = close
+        _name(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the parts."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._close()
+
+
+class HangUp(Response):
+    """No answer at all: the connection is closed instead."""
+
+    def __init__(self, close_connection: Callable[[], None]) -> None:
+        super().__init__()
+        self._close_connection = close_connection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Hang up, and wait until the server has noticed."""
+        self._close_connection()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON body."""
+    return _name(JSONResponse(body, status_code=status, headers=headers))
+
+
+def refused(code: int, message: str, *, error_type: str | None = None) -> Response:
+    """The classic error envelope, under its own status."""
+    return reply(bodies.error(code, message, error_type=error_type), status=code)
+
+
+def page(status: int, message: str, headers: dict[str, str]) -> Response:
+    """A page in HTML, which is what the edge in front of OpenRouter sends by itself."""
+    html = (
+        f"<!DOCTYPE html>\n<html><head><title>{status}: {message}</title></head>"
+        f"<body><center><h1>Error {status}</h1></center><p>{message}</p></body></html>\n"
+    )
+    return _name(HTMLResponse(html, status_code=status, headers=headers))
+
+
+async def not_found(request: Request, _error: Exception) -> Response:
+    """The answer to an unknown path or method."""
+    message = f"No such path: {request.method} {request.url.path}"
+    return refused(404, message, error_type="not_found")
+
+
+def _name(response: Response) -> Response:
+    """Say in the `server` header that this is no OpenRouter; cassettes keep it."""
+    response.headers["server"] = f"{SERVER_NAME}/{_version()}"
+    return response
+
+
+def _version() -> str:
+    try:
+        return version("langchain-tale")
+    except PackageNotFoundError:
+        return "unknown"
