@@ -9,6 +9,7 @@ import pytest
 import vcr
 import yaml
 from langchain_core.runnables import RunnableLambda
+from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from tests.conftest import RECORDED_KEY, ROOT
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 CASSETTES = sorted((ROOT / "cassettes").rglob("*.yaml"))
 UNWANTED = re.compile(
-    r"sk-or-|authorization|cookie|x-stainless|cf-ray|user_id|127\.0\.0\.1|bearer", re.IGNORECASE
+    r"sk-or-|authorization|cookie|x-stainless|cf-ray|user_id|127\.0\.0\.1|bearer"
+    r"|localhost|/(?:home|root|tmp|users|work)/",
+    re.IGNORECASE,
 )
 
 
@@ -34,6 +37,15 @@ def test_there_are_cassettes() -> None:
         "faults/test_rate_limit_then_success",
         "faults/test_error_inside_a_200",
     }
+
+
+def test_every_test_of_langchains_suite_has_its_own() -> None:
+    folder = ROOT / "cassettes" / "test_standard_integration"
+    recorded = {path.stem.partition("[")[0] for path in CASSETTES if path.parent == folder}
+    suite = {name for name in dir(ChatModelIntegrationTests) if name.startswith("test_")}
+
+    asking = suite - {"test_no_overrides_DO_NOT_OVERRIDE"}
+    assert recorded == {f"TestChatOpenRouter.{name}" for name in asking}
 
 
 @pytest.mark.parametrize("path", CASSETTES, ids=lambda path: path.stem)

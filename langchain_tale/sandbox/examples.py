@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
+
+from langchain_tale.sandbox.mentions import Mentions, mentions_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,19 +24,27 @@ _FORMATS: Final = {
 }
 
 
-def example_of(schema: Mapping[str, Any]) -> Any:
+def example_of(schema: Mapping[str, Any], asked: str = "") -> Any:
     """A value that fits a JSON schema of the kind that tools and models are described with.
 
     Patterns are not looked at. Optional parts of a schema that contains itself are left out.
+
+    Args:
+        schema: What the value has to fit.
+        asked: The numbers and quoted texts that it mentions become the numbers and the
+            strings without a format of the value, in order, where they fit.
 
     Raises:
         ValueError: The schema has no finite value, or refers to what is not there.
 
     Example:
-        >>> example_of({"type": "object", "properties": {"age": {"type": "integer"}}})
+        >>> schema = {"type": "object", "properties": {"age": {"type": "integer"}}}
+        >>> example_of(schema)
         {'age': 1}
+        >>> example_of(schema, "She is 5.")
+        {'age': 5}
     """
-    return _Examples(schema).of(schema)
+    return _Examples(schema, mentions_in(asked)).of(schema)
 
 
 class _EndlessError(ValueError):
@@ -46,6 +56,7 @@ class _Examples:
     """The examples of one schema; `inside` has the references on the way down."""
 
     root: Mapping[str, Any]
+    mentions: Mentions
     inside: frozenset[str] = frozenset()
 
     def of(self, schema: Mapping[str, Any] | bool) -> Any:  # noqa: FBT001 (JSON schema's own type)
@@ -53,10 +64,28 @@ class _Examples:
             return WORD
         if "const" in schema:
             return schema["const"]
+        if (mentioned := self._mentioned(schema)) is not None:
+            return mentioned
         for fixed in (schema.get("default"), *(schema.get("enum") or ())):
             if fixed is not None:
                 return fixed
         return self._made(schema)
+
+    def _mentioned(self, schema: Mapping[str, Any]) -> float | str | None:
+        """The next number or quoted text of what was asked, where it fits."""
+        options = schema.get("anyOf") or schema.get("oneOf") or (schema,)
+        found = (self._next(option) for option in options if not isinstance(option, bool))
+        return next((value for value in found if value is not None), None)
+
+    def _next(self, schema: Mapping[str, Any]) -> float | str | None:
+        kind = _kind(schema)
+        if kind == "string" and "format" not in schema:
+            return self.mentions.text(lambda text: _suits(text, schema))
+        if kind not in ("integer", "number"):
+            return None
+        typed = {**schema, "type": kind}
+        number = self.mentions.number(lambda n: _fits(n, typed) and _is_allowed(n, schema))
+        return int(number) if number is not None and kind == "integer" else number
 
     def _made(self, schema: Mapping[str, Any]) -> Any:
         if "$ref" in schema:
@@ -77,7 +106,7 @@ class _Examples:
                 msg = f"The schema refers to {ref}, which is not there."
                 raise ValueError(msg)
             found = found[name]
-        return _Examples(self.root, self.inside | {ref}).of(found)
+        return replace(self, inside=self.inside | {ref}).of(found)
 
     def _first(self, options: list[Mapping[str, Any]]) -> Any:
         for option in options[:-1]:
@@ -94,8 +123,7 @@ class _Examples:
         return values[0]
 
     def _typed(self, schema: Mapping[str, Any]) -> Any:
-        kind = schema.get("type", "object")
-        kind = kind[0] if isinstance(kind, list) else kind
+        kind = _kind(schema)
         by_kind: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "object": self._object,
             "array": self._array,
@@ -129,6 +157,20 @@ class _Examples:
                 raise
             return []
         return [value] * max(1, least)
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    kind: str | list[str] = schema.get("type", "object")
+    return kind[0] if isinstance(kind, list) else kind
+
+
+def _is_allowed(value: Any, schema: Mapping[str, Any]) -> bool:
+    return value == schema.get("const", value) and value in (schema.get("enum") or (value,))
+
+
+def _suits(text: str, schema: Mapping[str, Any]) -> bool:
+    fits = schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", inf)
+    return fits and _is_allowed(text, schema)
 
 
 def _string(schema: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from langchain_tale.sandbox import reasoning
-from langchain_tale.sandbox.examples import example_of
+from langchain_tale.sandbox.examples import WORD, example_of
+from langchain_tale.sandbox.mentions import mentions_in
 from langchain_tale.sandbox.pieces import End, EngineError, Piece, ToolCall, text_of, token_limit
 
 IMAGE_TOKENS: Final = 64
@@ -37,8 +38,10 @@ class ScriptedEngine:
     """Instant answers that depend on nothing but the request.
 
     It calls the tool it is given unless the last message is a tool's result (all of them
-    where `parallel_tool_calls` is true, their arguments in fragments), fills JSON schemas
-    with fitting values, and otherwise tells a short story. A word is a token. Before it
+    where `parallel_tool_calls` is true, their arguments in fragments), with the numbers and
+    quoted texts of the user's last message where they fit. It fills JSON schemas with
+    examples, and an object without a schema under the names that this message quotes.
+    Otherwise it tells a short story. A word is a token. Before it
     answers it reasons, where that is asked for; it says how likely its words were
     (`logprobs`), paints one pixel and speaks silence (`modalities`) likewise.
 
@@ -161,13 +164,20 @@ def _calls(request: Mapping[str, Any]) -> list[ToolCall]:
         return []
     wanted = choice.get("function", {}).get("name") if isinstance(choice, Mapping) else None
     named = [tool for tool in tools if tool["name"] == wanted]
+    asked = _asked(request)
     if not named and request.get("parallel_tool_calls"):
-        return [_call(tool, index) for index, tool in enumerate(tools)]
-    return [_call((named or tools)[0], 0)]
+        return [_call(tool, index, asked) for index, tool in enumerate(tools)]
+    return [_call((named or tools)[0], 0, asked)]
 
 
-def _call(tool: Mapping[str, Any], index: int) -> ToolCall:
-    arguments = json.dumps(example_of(tool.get("parameters") or {}), ensure_ascii=False)
+def _asked(request: Mapping[str, Any]) -> str:
+    """What the user said last."""
+    said = (text_of(each) for each in reversed(request["messages"]) if each.get("role") == "user")
+    return next(said, "")
+
+
+def _call(tool: Mapping[str, Any], index: int, asked: str) -> ToolCall:
+    arguments = json.dumps(example_of(tool.get("parameters") or {}, asked), ensure_ascii=False)
     digest = hashlib.sha256(f"{tool['name']}{arguments}".encode()).hexdigest()
     return ToolCall(f"call_{digest[:12]}", tool["name"], arguments, index)
 
@@ -189,4 +199,7 @@ def _json_reply(request: Mapping[str, Any]) -> str | None:
     if wanted.get("type") == "json_schema":
         schema = wanted.get("json_schema", {}).get("schema", {})
         return json.dumps(example_of(schema), ensure_ascii=False)
-    return '{"answer": "yes"}' if wanted.get("type") == "json_object" else None
+    if wanted.get("type") != "json_object":
+        return None
+    names = [text for text in mentions_in(_asked(request)).texts if text.isidentifier()]
+    return json.dumps(dict.fromkeys(names, WORD) or {"answer": "yes"}, ensure_ascii=False)

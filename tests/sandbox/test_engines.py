@@ -80,10 +80,10 @@ FIELD_TYPES: Any = st.recursive(
 
 
 class TestExamples:
-    @given(kind=FIELD_TYPES)
-    def test_an_example_fits_whatever_pydantic_describes(self, kind: Any) -> None:
+    @given(kind=FIELD_TYPES, asked=st.sampled_from(["", "'b' and 'merry' 4.5 or 3 times"]))
+    def test_an_example_fits_whatever_pydantic_describes(self, kind: Any, asked: str) -> None:
         adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        example = example_of(adapter.json_schema())
+        example = example_of(adapter.json_schema(), asked)
         adapter.validate_json(json.dumps(example), strict=True)
 
     @given(low=st.integers(-50, 50), width=st.integers(2, 9), step=st.sampled_from([None, 2]))
@@ -92,6 +92,8 @@ class TestExamples:
             bounds = Field(gt=low, lt=low + width + 1, multiple_of=step)
             adapter: TypeAdapter[Any] = TypeAdapter(Annotated[kind, bounds])
             adapter.validate_python(example_of(adapter.json_schema()))
+            asked = f"{low} {low + 1} {low + 2}.0"
+            adapter.validate_python(example_of(adapter.json_schema(), asked))
 
     @pytest.mark.parametrize("model", [Scene, Story, Branch])
     def test_an_example_fits_a_model(self, model: type[BaseModel]) -> None:

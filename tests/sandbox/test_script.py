@@ -1,4 +1,4 @@
-"""What the scripted engine can do when asked: images, sound, likelihoods, many tools at once."""
+"""What the scripted engine can do when asked: images, sound, likelihoods, tools and arguments."""
 
 from __future__ import annotations
 
@@ -145,3 +145,131 @@ class TestManyTools:
         whole = http.message(**fields)["tool_calls"]
         assert list(arguments.values()) == [call["function"]["arguments"] for call in whole]
         assert json.loads(arguments[0]) == {"city": "fox"}
+
+
+def arguments_for(http: Any, content: str, parameters: dict[str, Any]) -> Any:
+    """The arguments with which a tool is called after that message."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+    message = http.ask(content, tools=tools).json()["choices"][0]["message"]
+    return json.loads(message["tool_calls"][0]["function"]["arguments"])
+
+
+def an_object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+INTEGER = {"type": "integer"}
+STRING = {"type": "string"}
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("content", "parameters", "arguments"),
+        [
+            pytest.param(
+                "What is 3 + 4?", an_object(a=INTEGER, b=INTEGER), {"a": 3, "b": 4}, id="integers"
+            ),
+            pytest.param(
+                "From 1.5 to 2",
+                an_object(a={"type": "number"}, b=INTEGER),
+                {"a": 1.5, "b": 2},
+                id="numbers",
+            ),
+            pytest.param(
+                "Add 'Mia' of 5 to «Луна».",
+                an_object(name=STRING, age=INTEGER, group=STRING),
+                {"name": "Mia", "age": 5, "group": "Луна"},
+                id="both kinds",
+            ),
+            pytest.param(
+                "2.5, 12 or 3 stars",
+                an_object(stars={"type": "integer", "maximum": 5}),
+                {"stars": 3},
+                id="the first that fits",
+            ),
+            pytest.param(
+                "'kelvin' or 'celsius'",
+                an_object(unit={"type": "string", "enum": ["fahrenheit", "celsius"]}),
+                {"unit": "celsius"},
+                id="one of those allowed",
+            ),
+            pytest.param(
+                "For 4 days",
+                an_object(days={"anyOf": [INTEGER, {"type": "null"}], "default": 1}),
+                {"days": 4},
+                id="instead of the default",
+            ),
+            pytest.param(
+                "'Mia' since 'May'",
+                an_object(since={"type": "string", "format": "date"}, of={"const": "x"}),
+                {"since": "2026-01-31", "of": "x"},
+                id="no format, no constant",
+            ),
+            pytest.param(
+                "Say 7 things",
+                an_object(text={**STRING, "default": "moon"}, n=INTEGER, m=INTEGER),
+                {"text": "moon", "n": 7, "m": 1},
+                id="examples for the rest",
+            ),
+        ],
+    )
+    def test_they_are_what_the_user_mentions(
+        self, http: Any, content: str, parameters: dict[str, Any], arguments: dict[str, Any]
+    ) -> None:
+        assert arguments_for(http, content, parameters) == arguments
+
+    def test_only_the_last_of_the_users_messages_counts(self, http: Any) -> None:
+        tools = [
+            {"type": "function", "function": {"name": "f", "parameters": an_object(a=INTEGER)}}
+        ]
+        parts = [{"type": "text", "text": "Now"}, {"type": "text", "text": "9!"}]
+        messages = [
+            {"role": "user", "content": "7"},
+            {"role": "user", "content": parts},
+            {"role": "system", "content": "8"},
+        ]
+        [call] = http.message(tools=tools, messages=messages)["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == {"a": 9}
+
+    def test_every_tool_reads_the_whole_message(self, http: Any) -> None:
+        message = http.ask("In 'Rome'", tools=TOOLS, parallel_tool_calls=True).json()["choices"][0]
+        calls = message["message"]["tool_calls"]
+        assert [json.loads(call["function"]["arguments"]) for call in calls] == [
+            {"city": "Rome"},
+            {"city": "Rome"},
+        ]
+
+    def test_after_the_result_it_answers(self, http: Any) -> None:
+        [call] = http.message(tools=TOOLS)["tool_calls"]
+        messages = [
+            {"role": "user", "content": "How is it in 'Rome'?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "Sunny."},
+        ]
+        message = http.message(tools=TOOLS, messages=messages)
+        assert message.get("tool_calls") is None
+        assert "Once upon a time" in message["content"]
+
+    def test_without_a_tool_mentions_change_nothing(self, http: Any) -> None:
+        wanted = {"name": "x", "schema": an_object(a=INTEGER, b=STRING)}
+        form = {"type": "json_schema", "json_schema": wanted}
+        message = http.ask("7 'moons'", response_format=form).json()["choices"][0]["message"]
+        assert json.loads(message["content"]) == {"a": 1, "b": "fox"}
+
+    @pytest.mark.parametrize(
+        ("content", "answer"),
+        [
+            pytest.param(
+                "JSON with 'setup' and 'punchline' keys",
+                {"setup": "fox", "punchline": "fox"},
+                id="named",
+            ),
+            pytest.param("JSON for 'a fox'", {"answer": "yes"}, id="unnamed"),
+        ],
+    )
+    def test_an_object_without_a_schema_has_the_quoted_names(
+        self, http: Any, content: str, answer: dict[str, str]
+    ) -> None:
+        form = {"type": "json_object"}
+        message = http.ask(content, response_format=form).json()["choices"][0]["message"]
+        assert json.loads(message["content"]) == answer
