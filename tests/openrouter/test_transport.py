@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
@@ -16,21 +17,13 @@ from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.sandbox import Sandbox
 from langchain_tale.sandbox.engines import ScriptedEngine
 from tests.conftest import chat_model
+from tests.openrouter.replies import STOP, Wire, event, reply
 
+STREAM = "".join(
+    f"data: {json.dumps(one)}\n\n" for one in (event({"content": "Once"}), event(choice=STOP))
+)
+DONE = f"{STREAM}data: [DONE]\n\n"
 Answer = Callable[[httpx2.Request], httpx2.Response]
-
-
-def model_answering(answer: Answer, **options: Any) -> ChatOpenRouter:
-    """A chat model whose HTTP library answers by itself."""
-    transport_ = httpx2.MockTransport(answer)
-    return ChatOpenRouter(
-        model="a/b",
-        api_key="sk-or-v1-x",
-        max_retries=0,
-        http_client=httpx2.Client(transport=transport_),
-        http_async_client=httpx2.AsyncClient(transport=transport_),
-        **options,
-    )
 
 
 def raising(error: Exception) -> Answer:
@@ -60,7 +53,7 @@ def raising(error: Exception) -> Answer:
 async def test_every_exception_of_the_http_library_becomes_ours(raised: Exception) -> None:
     late = isinstance(raised, httpx2.TimeoutException)
     expected = errors.RequestTimeoutError if late else errors.ConnectionFailedError
-    llm = model_answering(raising(raised))
+    llm = Wire(raising(raised)).llm()
 
     with pytest.raises(expected, match="a/b"):
         llm.invoke("x")
@@ -79,7 +72,7 @@ async def test_every_exception_of_the_http_library_becomes_ours(raised: Exceptio
 )
 def test_a_200_that_is_no_json_raises(content_type: str, content: bytes) -> None:
     headers = {"content-type": content_type}
-    llm = model_answering(lambda _: httpx2.Response(200, headers=headers, content=content))
+    llm = Wire(lambda _: httpx2.Response(200, headers=headers, content=content)).llm()
 
     with pytest.raises(errors.MalformedReplyError, match=content_type) as caught:
         llm.invoke("x")
@@ -91,9 +84,8 @@ def test_a_200_that_is_no_json_raises(content_type: str, content: bytes) -> None
 def test_garbage_that_claims_to_be_gzip_raises() -> None:
     good = gzip.compress(b'{"choices": []}')
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    llm = model_answering(
-        lambda _: httpx2.Response(200, headers=headers, stream=Bytes(good[:12] + b"?"))
-    )
+    body = Bytes(good[:12] + b"?")
+    llm = Wire(lambda _: httpx2.Response(200, headers=headers, stream=body)).llm()
 
     with pytest.raises(errors.ExternalServiceError):
         llm.invoke("x")
@@ -102,26 +94,47 @@ def test_garbage_that_claims_to_be_gzip_raises() -> None:
 class Bytes(httpx2.SyncByteStream):
     """A body as it comes from the wire."""
 
-    def __init__(self, content: bytes) -> None:
-        self.content = content
+    def __init__(self, *parts: bytes) -> None:
+        self.parts = parts
 
     def __iter__(self) -> Any:
-        yield self.content
+        yield from self.parts
 
 
-def test_one_json_body_instead_of_a_stream_is_read() -> None:
-    body = {"id": "g", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
-    llm = model_answering(lambda _: httpx2.Response(200, json=body))
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("application/json", json.dumps(reply({"content": "Once"}))),
+        ("text/event-stream; charset=utf-8", DONE),
+        ("text/plain", DONE),
+        ("application/json", f": OPENROUTER PROCESSING\n\n{STREAM}"),
+    ],
+    ids=["one body", "stream", "a stream that is called text", "one that is called json"],
+)
+async def test_a_stream_is_read_whatever_it_is_called(content_type: str, content: str) -> None:
+    headers = {"content-type": content_type}
+    llm = Wire(lambda _: httpx2.Response(200, headers=headers, content=content)).llm()
 
-    assert "".join(chunk.text for chunk in llm.stream("x")) == "hi"
+    assert "".join(chunk.text for chunk in llm.stream("x")) == "Once"
+    assert "".join([chunk.text async for chunk in llm.astream("x")]) == "Once"
 
 
-def test_an_error_page_keeps_its_status() -> None:
-    llm = model_answering(lambda _: httpx2.Response(524, html="<html>timeout</html>"))
+def test_a_body_may_begin_with_the_space_that_kept_the_connection_alive() -> None:
+    padded = "\n   \n" * 20 + json.dumps(reply({"content": "Once"}))
+    llm = Wire(lambda _: httpx2.Response(200, content=padded)).llm()
 
-    with pytest.raises(errors.RequestTimeoutError) as caught:
-        llm.invoke("x")
-    assert caught.value.status_code == 524
+    assert llm.invoke("x").text == "Once"
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_events_may_be_cut_anywhere_on_their_way(line_end: str, size: int) -> None:
+    content = f": OPENROUTER PROCESSING\n\n{STREAM}".replace("\n", line_end).encode()
+    parts = [content[start : start + size] for start in range(0, len(content), size)]
+    headers = {"content-type": "text/event-stream"}
+    llm = Wire(lambda _: httpx2.Response(200, headers=headers, stream=Bytes(*parts))).llm()
+
+    assert "".join(chunk.text for chunk in llm.stream("x")) == "Once"
 
 
 def test_keep_alives_do_not_hold_off_the_deadline() -> None:
