@@ -14,11 +14,13 @@ TaleError                            `except TaleError` catches ours, and only o
     ├── RateLimitError               429
     ├── RequestTimeoutError          408, 504, 524, or nobody answered in time
     ├── UnavailableError             500, 502, 503, 529
+    │   └── CircuitOpenError         not asked: it failed too often; `retry_after_s`
     ├── ConnectionFailedError        no answer at all
     ├── MalformedReplyError          an answer that is none
     │   ├── EmptyReplyError          finished, but said nothing
     │   ├── BrokenStreamError        ended before it was finished; `partial_text`
-    │   └── UnparsableReplyError     does not fit the schema asked for; `partial_text`
+    │   ├── UnparsableReplyError     does not fit the schema asked for; `partial_text`
+    │   └── RefusedReplyError        a check of the caller's refused it; `partial_text`
     └── AllModelsFailedError         several tries failed; `attempts` has each of them
 ```
 
@@ -133,9 +135,14 @@ class ExternalServiceError(TaleError, core.ModelError):
         partial_text: Text that arrived before a stream broke.
         raw: The error body as it came.
         retryable: The server's own word on whether to try again.
+        fallback_models: Other models that the server suggests, best first.
+        has_other_key: Whether there is another API key to ask with.
 
-    Each is None where unknown.
+    Each is None, empty or false where unknown.
     """
+
+    fallback_models: tuple[str, ...] = ()
+    has_other_key: bool = False
 
     def __init__(  # one keyword for each fact a handler may need
         self,
@@ -163,6 +170,13 @@ class ExternalServiceError(TaleError, core.ModelError):
         self.partial_text = partial_text
         self.raw = raw
         self.retryable = retryable
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the failed answer cost all the same, where the server says so."""
+        usage = self.raw.get("usage") if isinstance(self.raw, dict) else None
+        cost = usage.get("cost") if isinstance(usage, dict) else None
+        return cost if isinstance(cost, int | float) else None
 
 
 class InvalidRequestError(ExternalServiceError, core.ModelInvalidRequestError):
@@ -200,7 +214,14 @@ class ModelNotFoundError(ExternalServiceError, core.ModelNotFoundError):
 
 
 class RateLimitError(ExternalServiceError, core.ModelRateLimitError):
-    """Too many requests: of ours to OpenRouter, or of everybody's to the provider."""
+    """Too many requests: of ours to OpenRouter, or of everybody's to the provider.
+
+    Attributes:
+        is_of_account: The account's own limit for free models: no free model and no other
+            key of the account would fare better.
+    """
+
+    is_of_account: bool = False
 
 
 class RequestTimeoutError(ExternalServiceError, core.ModelTimeoutError):
@@ -209,6 +230,10 @@ class RequestTimeoutError(ExternalServiceError, core.ModelTimeoutError):
 
 class UnavailableError(ExternalServiceError, core.ModelAPIError):
     """The model or its provider is down or overloaded."""
+
+
+class CircuitOpenError(UnavailableError):
+    """Nothing was sent: the model failed too often, and is left alone for `retry_after_s`."""
 
 
 class ConnectionFailedError(ExternalServiceError, core.ModelConnectionError):
@@ -234,6 +259,18 @@ class UnparsableReplyError(MalformedReplyError, core.OutputParserException):
         super().__init__(message, **facts)
         self.args = (message,)  # langchain-core appends an address to it
         self.llm_output = self.partial_text
+
+
+class RefusedReplyError(MalformedReplyError):
+    """An answer that a check of the caller's refused; `partial_text` has it whole.
+
+    Attributes:
+        reason: What the check said.
+        message: The answer, as the model gave it.
+    """
+
+    reason: str = ""
+    message: Any = None
 
 
 class AllModelsFailedError(ExternalServiceError):

@@ -362,14 +362,14 @@ def test_a_wrong_key_is_one_line(
     assert "sk-or-v1-wrong" not in err
 
 
-def test_a_model_that_stays_down_is_one_line(
+def test_a_model_that_stays_down_is_three_lines(
     broken: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*FOX, "--name", "Mia"]) == 1
 
     out, err = told(capsys)
     assert out == ""
-    assert err.count("\n") == 1
+    assert err.count("\n") == 3
     assert "4 tries" in err
     assert "Mia" not in err
 

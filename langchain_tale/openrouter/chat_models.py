@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from langchain_core.callbacks import (  # noqa: TC002 (as above)
     AsyncCallbackManagerForLLMRun,
@@ -30,7 +30,7 @@ from langchain_tale.openrouter.streams import StreamReader
 from langchain_tale.openrouter.structured import asking_for
 from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
 from langchain_tale.resilience.chat_models import resilient
-from langchain_tale.resilience.composing import chat_models_from, policy_from
+from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -60,8 +60,9 @@ class ChatOpenRouter(ConnectedChatModel):
 
     Attributes:
         model_name: `model=`: a slug or an `OpenRouterModel`.
-        openai_api_key: `api_key=`: a string, or a function (async too) that is asked before
-            each request; else `OPENROUTER_API_KEY`.
+        openai_api_key: `api_key=`: a string; several, of which the next is used when OpenRouter
+            refuses one; or a function (async too) that is asked before each request; else
+            `OPENROUTER_API_KEY`.
         openai_api_base: `base_url=`: https, or http on loopback; else `OPENROUTER_API_BASE`,
             else OpenRouter's.
         request_timeout: `timeout=`: **seconds** for a whole answer, and in a stream for each
@@ -206,6 +207,7 @@ class ChatOpenRouter(ConnectedChatModel):
             headers=request.headers,
             timeout=timeout,
             max_retries=self.max_retries or 0,
+            keys=self._keys,
         )
 
     def _generate(
@@ -333,6 +335,14 @@ class ChatOpenRouter(ConnectedChatModel):
             update={"model_name": str(model), "profile": profiles.known_profile(str(model))}
         )
 
+    continues_prefill: ClassVar[bool] = True
+    """OpenRouter's models go on from a last message of their own (§4.6)."""
+
+    def within(self, timeout_s: float) -> dict[str, Any]:
+        """The arguments of a call that may take so many seconds, and no longer than always."""
+        own = self.request_timeout
+        return {"timeout": min(own, timeout_s) if isinstance(own, int | float) else timeout_s}
+
     def with_room(self, max_tokens: int) -> ChatOpenRouter:
         """The same, with room and time for a long answer, where the caller has not set them.
 
@@ -349,7 +359,8 @@ class ChatOpenRouter(ConnectedChatModel):
 
         Args:
             retry: The policy, else `RetryPolicy()`.
-            **kwargs: Instead of a policy, langchain-core's `stop_after_attempt`,
+            **kwargs: `on_broken_stream`, `accept` and `breaker` of `ResilientChatModel`;
+                and instead of a policy langchain-core's `stop_after_attempt`,
                 `wait_exponential_jitter` and `retry_if_exception_type`.
 
         Returns:
@@ -358,7 +369,8 @@ class ChatOpenRouter(ConnectedChatModel):
         Raises:
             ConfigurationError: A policy and keywords at once, or an unknown keyword.
         """
-        return resilient([self], retry=policy_from(retry, **kwargs))
+        options, rest = split_options(kwargs)
+        return resilient([self], retry=policy_from(retry, **rest), **options)
 
     def with_fallbacks(  # type: ignore[override]  # takes slugs too
         self, fallbacks: Sequence[Runnable[LanguageModelInput, AIMessage] | str], **kwargs: Any
@@ -367,7 +379,8 @@ class ChatOpenRouter(ConnectedChatModel):
 
         Args:
             fallbacks: Slugs, `OpenRouterModel`s, or chat models of any vendor, best first.
-            **kwargs: langchain-core's `exceptions_to_handle`.
+            **kwargs: langchain-core's `exceptions_to_handle`; `retry`, and the options that
+                `with_retry` takes.
 
         Returns:
             A chat model. Where a fallback is another kind of runnable, or `exception_key` is

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langchain_tale.catalogue import DEFAULT_MODEL
 from langchain_tale.errors import ConfigurationError, checking
 from langchain_tale.openrouter import transport
 from langchain_tale.openrouter.fields import ReasoningOptions, RequestFields
-from langchain_tale.openrouter.keys import NO_KEY, has_key, key_sources
+from langchain_tale.openrouter.keys import NO_KEY, KeyRing, has_key, key_sources, ring_of
 from langchain_tale.settings import checked_base_url, get_settings
 
 if TYPE_CHECKING:
@@ -44,10 +44,15 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
     openai_proxy: str | None = None
     """A proxy for this model alone; never taken from OpenAI's environment."""
 
+    _keys: KeyRing | None = PrivateAttr(default=None)
+
     model_config = ConfigDict(hide_input_in_errors=True)
 
     def __init__(self, **kwargs: Any) -> None:
         """Pydantic's complaints become one sentence, without the key among the inputs."""
+        for name in ("api_key", "openai_api_key"):
+            if isinstance(kwargs.get(name), list | tuple):
+                kwargs[name] = KeyRing(kwargs[name]) if kwargs[name] else None
         with checking("ChatOpenRouter"):
             super().__init__(**kwargs)
 
@@ -71,12 +76,13 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
         return self
 
     def _connect(self, settings: AIServiceSettings) -> None:
+        self._keys = ring_of(self.openai_api_key)
         headers = transport.attribution_headers(
             self.app_url or settings.app_url,
             self.app_title or settings.app_title,
             self.app_categories,
         )
-        key, async_key = key_sources(self.openai_api_key)
+        key, async_key = key_sources(self._keys or self.openai_api_key)
         shared: dict[str, Any] = {
             "base_url": self.openai_api_base,
             "timeout": self.request_timeout,
@@ -99,7 +105,8 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
         left_out = _OF_THIS_PROCESS | (
             {"openai_api_key"} if _is_secret(self.openai_api_key) else set()
         )
-        return {**state, "__dict__": {**state["__dict__"], **dict.fromkeys(left_out)}}
+        kept = {**state["__dict__"], **dict.fromkeys(left_out)}
+        return {**state, "__dict__": kept, "__pydantic_private__": {"_keys": None}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Connect again, with the key of the process that loads the pickle."""
@@ -111,11 +118,11 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy of its own that shares the connections."""
         memo = {} if memo is None else memo
-        shared = (getattr(self, name) for name in _OF_THIS_PROCESS)
-        memo.update({id(one): one for one in (*shared, self.openai_api_key)})
+        shared = [getattr(self, name) for name in _OF_THIS_PROCESS]
+        memo.update({id(one): one for one in (*shared, self.openai_api_key, self._keys)})
         return super().__deepcopy__(memo)
 
 
 def _is_secret(key: Any) -> bool:
-    """A key itself; a function that knows one may travel."""
-    return isinstance(key, SecretStr)
+    """Keys themselves; a function that knows one may travel."""
+    return isinstance(key, SecretStr | KeyRing)

@@ -157,6 +157,9 @@ def error_from_body(
     )
     if isinstance(found, errors.ModerationError):
         found.reasons = tuple(map(str, _list(metadata.get("reasons"))))
+    if isinstance(found, errors.RateLimitError):
+        found.is_of_account = _is_of_account(source.headers, metadata)
+    found.fallback_models = tuple(map(str, _list(availability.get("fallback_models"))))
     return found
 
 
@@ -218,6 +221,12 @@ def _retry_after_s(
     resets = (place.get("x-ratelimit-reset") for place in (headers, repeated))
     hints = [*map(_seconds, (*after, repeated.get("retry-after"))), *map(_seconds_until, resets)]
     return next((hint for hint in hints if hint is not None), None)
+
+
+def _is_of_account(headers: Mapping[str, str], metadata: Mapping[str, Any]) -> bool:
+    """Only the limits of the platform itself come with these headers (§8.6)."""
+    names = {name.lower() for name in (*headers, *_mapping(metadata.get("headers")))}
+    return "x-ratelimit-limit" in names and not metadata.get("provider_code")
 
 
 def _seconds(hint: Any) -> float | None:

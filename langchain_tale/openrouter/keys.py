@@ -1,21 +1,106 @@
-"""Where an API key comes from: a string, or a function that is asked before each request."""
+"""Where API keys come from: a string, several, or a function that is asked before each request."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
-from langchain_tale.errors import ConfigurationError
+from langchain_tale.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCreditsError,
+    ModerationError,
+    PermissionDeniedError,
+)
+
+if TYPE_CHECKING:
+    from langchain_tale.errors import ExternalServiceError
+
+_SHORT_CHARS: Final = 8
+_log: Final = logging.getLogger("langchain_tale")
 
 SyncKey = str | Callable[[], str]
 AsyncKey = str | Callable[[], Awaitable[str]]
 NO_KEY: Final = (
     "No OpenRouter API key: set OPENROUTER_API_KEY or pass api_key (https://openrouter.ai/keys)."
 )
+
+
+class KeyRing:
+    """API keys of which one is used until OpenRouter refuses it, and then the next.
+
+    A function is asked before each request, so that a new key needs no restart.
+
+    Args:
+        source: Keys, best first, or a function that returns one or several.
+    """
+
+    def __init__(self, source: Sequence[str | SecretStr] | Callable[[], Any]) -> None:
+        self._source = source
+        self._refused: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"KeyRing({'a function' if callable(self._source) else len(self._source)})"
+
+    def __call__(self) -> str:
+        """The key to use; when all were refused, the first, for the server to say why."""
+        keys = self._keys()
+        return next((key for key in keys if _digest(key) not in self._refused), keys[0])
+
+    def refuse(self, key: str, error: ExternalServiceError) -> bool:
+        """Hear what a request with `key` came to.
+
+        Returns:
+            Whether the key was the reason, and there is another to ask with.
+        """
+        if not _is_about_the_key(error):
+            return False
+        with self._lock:
+            if _digest(key) not in self._refused:
+                self._refused.add(_digest(key))
+                reason = type(error).__name__
+                shown = key[-4:] if len(key) > _SHORT_CHARS else "…"
+                _log.warning("The API key that ends in %s is used no more: %s.", shown, reason)
+        try:
+            return _digest(self()) not in self._refused
+        except ConfigurationError:
+            return False
+
+    def _keys(self) -> list[str]:
+        found = self._source() if callable(self._source) else self._source
+        several = found if isinstance(found, Sequence) and not isinstance(found, str) else [found]
+        return [_checked(key) for key in several] or [_checked(None)]
+
+
+def _is_about_the_key(error: ExternalServiceError) -> bool:
+    """Whether another key may fare better: not where the content, the region or time is it."""
+    if isinstance(error, PermissionDeniedError):
+        envelope = error.raw.get("error") if isinstance(error.raw, dict) else None
+        is_explained = isinstance(envelope, dict) and "availability" in envelope
+        return not (isinstance(error, ModerationError) or is_explained)
+    is_passing = error.retry_after_s is not None
+    return isinstance(error, AuthenticationError | InsufficientCreditsError) and not is_passing
+
+
+def _digest(key: str) -> str:
+    return sha256(key.encode()).hexdigest()
+
+
+def ring_of(api_key: Any) -> KeyRing | None:
+    """The keys that may take each other's place, where there can be several."""
+    if isinstance(api_key, KeyRing):
+        return api_key
+    if callable(api_key) and not inspect.iscoroutinefunction(api_key):
+        return KeyRing(api_key)
+    return None
 
 
 def has_key(api_key: Any) -> bool:

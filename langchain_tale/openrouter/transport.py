@@ -30,6 +30,8 @@ from langchain_tale.openrouter.failures import Source, error_from_body, without_
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
+    from langchain_tale.openrouter.keys import KeyRing
+
 USER_AGENT: Final = "langchain-tale"
 _SDK_HEADERS: Final = ("x-stainless-", "openai-")
 _NO_SDK_HEADERS: Final = {"x-stainless-retry-count": Omit(), "x-stainless-read-timeout": Omit()}
@@ -185,7 +187,8 @@ class Call:
         query: Query parameters.
         headers: Beyond those of every request.
         timeout: Seconds, or what else the SDK takes; None for no limit.
-        max_retries: Retries by the SDK.
+        max_retries: Retries by the SDK, and whether other keys are tried here.
+        keys: The keys that may take each other's place.
     """
 
     path: str
@@ -195,6 +198,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     timeout: Any = None
     max_retries: int = 0
+    keys: KeyRing | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the SDK's `post` or `get`, for an answer that is read raw."""
@@ -206,6 +210,14 @@ class Call:
         }
         sent = {} if self.body is None else {"body": self.body}
         return {"cast_to": httpx2.Response, "options": options, "stream": True, **sent}
+
+    def raise_or_change_keys(self, error: openai.APIStatusError) -> None:
+        """Raise ours, unless another key is there to be tried."""
+        found = _status_error(error, self.model)
+        key = error.response.request.headers.get("authorization", "").removeprefix("Bearer ")
+        found.has_other_key = self.keys is not None and self.keys.refuse(key, found)
+        if not (found.has_other_key and self.max_retries):
+            raise found from None
 
     def deadline(self) -> Deadline:
         """The wall-clock limit that belongs to `timeout`."""
@@ -311,8 +323,7 @@ async def aevents(
 
 @contextmanager
 def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
-    send = client.get if call.body is None else client.post
-    response = send(call.path, stream_cls=openai.Stream[Any], **call.arguments())
+    response = _send(client, call)
     try:
         yield response
     finally:
@@ -321,12 +332,37 @@ def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
 
 @asynccontextmanager
 async def _asent(client: openai.AsyncOpenAI, call: Call) -> AsyncIterator[httpx2.Response]:
-    send = client.get if call.body is None else client.post
-    response = await send(call.path, stream_cls=openai.AsyncStream[Any], **call.arguments())
+    response = await _asend(client, call)
     try:
         yield response
     finally:
         await response.aclose()
+
+
+def _send(client: openai.OpenAI, call: Call) -> httpx2.Response:
+    send = client.get if call.body is None else client.post
+    while True:
+        try:
+            response: httpx2.Response = send(
+                call.path, stream_cls=openai.Stream[Any], **call.arguments()
+            )
+        except openai.APIStatusError as error:
+            call.raise_or_change_keys(error)
+        else:
+            return response
+
+
+async def _asend(client: openai.AsyncOpenAI, call: Call) -> httpx2.Response:
+    send = client.get if call.body is None else client.post
+    while True:
+        try:
+            response: httpx2.Response = await send(
+                call.path, stream_cls=openai.AsyncStream[Any], **call.arguments()
+            )
+        except openai.APIStatusError as error:
+            call.raise_or_change_keys(error)
+        else:
+            return response
 
 
 @contextmanager
@@ -339,8 +375,6 @@ def _translating(call: Call) -> Iterator[list[Source]]:
     sources: list[Source] = []
     try:
         yield sources
-    except openai.APIStatusError as error:
-        raise _status_error(error, call.model) from None
     except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
         msg = f"{call.model} did not answer in time; try again, or raise timeout."
         raise errors.RequestTimeoutError(msg, model=call.model, **_ids(sources)) from error

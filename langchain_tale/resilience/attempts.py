@@ -3,7 +3,9 @@
 Each model rests after its failure: as long as the policy's backoff for that model, or as long
 as the server asks. The next turn belongs to the model that is ready soonest, so a model that
 has not been tried yet is asked at once, and a model is waited for only when no other is left.
-tenacity drives the loop, sync and async; everything else here is arithmetic.
+A model whose circuit is open is passed over; where there is only one, the policy alone decides.
+tenacity drives the loop, sync and async;
+everything else here is arithmetic.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -25,11 +28,16 @@ from tenacity import (
     stop_after_attempt,
 )
 
-from langchain_tale.errors import AllModelsFailedError, Attempt
-from langchain_tale.resilience.verdict import verdict
+from langchain_tale.errors import (
+    AllModelsFailedError,
+    Attempt,
+    CircuitOpenError,
+    RequestTimeoutError,
+)
+from langchain_tale.resilience.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from langchain_tale.resilience.policy import RetryPolicy
 
@@ -53,6 +61,53 @@ class Timing:
     uniform: Callable[[float, float], float] = random.uniform
 
 
+class Permit(Protocol):
+    """Leave to send one request, and what became of it; see `breaker`."""
+
+    def succeeded(self) -> None:
+        """The model answered."""
+
+    def failed(self) -> None:
+        """The model is unwell."""
+
+    def abandoned(self) -> None:
+        """Nothing is known of the model's health."""
+
+
+class Circuit(Protocol):
+    """What all calls together know of a model's health; see `breaker`."""
+
+    def admit(self) -> Permit | None:
+        """Leave to send one request, or None."""
+
+    def reopens_in_s(self) -> float:
+        """Seconds until leave may be given."""
+
+
+@dataclass(slots=True)
+class Contender:
+    """A model, and what one call has learnt of it.
+
+    Attributes:
+        name: What the log calls it.
+        circuit: Its circuit, if it has one.
+        rank: Its place where several are ready at once; lower is asked first.
+        failures: Failures that have waits behind them.
+        ready_at: On the walk's clock; `math.inf` when asking again cannot help.
+    """
+
+    name: str
+    circuit: Circuit | None = None
+    rank: float = 0.0
+    failures: int = 0
+    ready_at: float = -math.inf
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the account's limit for free models holds for it."""
+        return self.name.endswith(":free")
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One try: its number from 1, which model, and the seconds to wait before it."""
@@ -63,36 +118,34 @@ class Turn:
 
 
 @dataclass(slots=True)
-class _Model:
-    """What one call has learnt of one model."""
-
-    name: str
-    failures: int = 0
-    ready_at: float = -math.inf
-    """On the walk's clock; `math.inf` when asking again cannot help."""
-
-
-@dataclass(slots=True)
 class Walk:
     """The way of one logical call through its models.
 
     Attributes:
-        names: What the models are called in the log, best first.
+        contenders: The models, best first; strings stand for models without a circuit.
         policy: The limits.
         timing: Time and chance.
         log: Every attempt so far.
     """
 
-    names: Sequence[str]
+    contenders: Sequence[Contender | str]
     policy: RetryPolicy
     timing: Timing = field(default_factory=Timing)
     log: list[Attempt] = field(default_factory=list)
     turn: Turn = field(default=Turn(1, 0, 0.0))
-    _models: list[_Model] = field(init=False)
-    _started_at: float = field(init=False, default=0.0)
+    _models: list[Contender] = field(init=False)
+    _permit: Permit | None = field(init=False, default=None)
+    _refusal: CircuitOpenError | None = field(init=False, default=None)
+    _started_at: float = field(init=False)
+    _ends_at: float = field(init=False, default=math.inf)
 
     def __post_init__(self) -> None:
-        self._models = [_Model(name) for name in self.names]
+        self._models = [Contender(c) if isinstance(c, str) else c for c in self.contenders]
+        for rank, model in enumerate(self._models):
+            model.rank = rank
+        self._started_at = self.timing.clock()
+        if self.policy.deadline_s is not None:
+            self._ends_at = self._started_at + self.policy.deadline_s
 
     def retrying(self) -> Retrying:
         """The loop of tenacity over this walk, for functions that block."""
@@ -109,36 +162,88 @@ class Walk:
             "reraise": True,
         }
 
+    # ── a turn ──────────────────────────────────────────────────────────────
+
     def begin(self) -> Turn:
-        """Start the clock of the current turn."""
-        self._started_at = self.timing.clock()
-        return self.turn
+        """Start the current turn, with the best model that may be asked at this moment.
+
+        Raises:
+            CircuitOpenError: None may.
+        """
+        now = self.timing.clock()
+        preferred = self._models[self.turn.model_index]
+        ready = sorted(
+            (m for m in self._models if m is not preferred and m.ready_at <= now),
+            key=lambda m: (m.ready_at, m.rank),
+        )
+        for model in (preferred, *ready):
+            self._permit = self._admitted(model)
+            if self._permit is not None:
+                self.turn = replace(self.turn, model_index=self._models.index(model))
+                self._started_at = now
+                return self.turn
+        self._refusal = self._all_open()
+        raise self._refusal
+
+    def _admitted(self, model: Contender) -> Permit | None:
+        if model.circuit is None:
+            return _FREELY
+        return model.circuit.admit() or (_FREELY if len(self._models) == 1 else None)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around a request: one that is cancelled gives its permit back."""
+        try:
+            yield
+        except Exception:
+            raise  # `failed` will say what became of it
+        except BaseException:
+            self._settle("abandoned")
+            raise
+
+    def left_s(self) -> float | None:
+        """Seconds that the current attempt may still take, or None for no limit."""
+        limits = (self.policy.attempt_timeout_s or math.inf, self._ends_at - self.timing.clock())
+        left = max(0.0, min(limits))
+        return None if left == math.inf else left
+
+    def check_deadline(self) -> None:
+        """Raise `RequestTimeoutError` once the time of the whole call is over."""
+        if self.timing.clock() >= self._ends_at:
+            name = self._models[self.turn.model_index].name
+            msg = f"{name} had not finished when the deadline was over; raise deadline_s."
+            raise RequestTimeoutError(msg, model=name)
+
+    def pause(self) -> None:
+        """Wait for the current turn, outside the loop of tenacity."""
+        self.timing.sleep(self.turn.wait_s)
+
+    async def apause(self) -> None:
+        """The twin of `pause`."""
+        await self.timing.asleep(self.turn.wait_s)
 
     def succeeded(self, **facts: Any) -> None:
         """Log the current turn as the one that gave the answer."""
+        self._settle("succeeded")
         self._note(**facts)
 
     def failed(self, error: Exception) -> None:
         """Log the current turn as one that gave none."""
-        self._note(error=error, provider_name=getattr(error, "provider_name", None))
-
-    def has_another_turn_after(self, error: BaseException) -> bool:
-        """Log the failure, and move on to the next turn if there is one."""
-        if not isinstance(error, Exception):
-            return False
-        self.failed(error)
-        following = self._after(error)
-        if following is not None:
-            self.turn = following
-        return following is not None
-
-    def outcome(self, error: Exception) -> Exception:
-        """What to raise: the error itself after one try, or all of them after several."""
-        if len(self.log) <= 1:
-            return error
-        return AllModelsFailedError(
-            _told(self.log), attempts=self.log, partial_text=getattr(error, "partial_text", None)
+        self._settle("failed" if verdict(error).is_unwell else "abandoned")
+        self._note(
+            error=error,
+            provider_name=getattr(error, "provider_name", None),
+            cost_usd=getattr(error, "cost_usd", None),
         )
+
+    def add(self, name: str, circuit: Circuit | None = None) -> None:
+        """Let another model take part, after all that the caller named."""
+        self._models.append(Contender(name, circuit, rank=len(self._models)))
+
+    def _settle(self, outcome: Literal["succeeded", "failed", "abandoned"]) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            getattr(permit, outcome)()
 
     def _note(self, **facts: Any) -> None:
         self.log.append(
@@ -151,44 +256,130 @@ class Walk:
             )
         )
 
+    # ── the next turn ───────────────────────────────────────────────────────
+
+    def has_another_turn_after(self, error: BaseException) -> bool:
+        """Log the failure, and move on to the next turn if there is one."""
+        if not isinstance(error, Exception):
+            return False
+        if error is self._refusal:
+            return False
+        self.failed(error)
+        following = self._after(error)
+        if following is not None:
+            self.turn = following
+        return following is not None
+
+    def outcome(self, error: Exception) -> Exception:
+        """What to raise: the error itself after one try, or all of them after several."""
+        if len(self.log) <= 1:
+            only = self.log[0].error if self.log else None
+            return only if only is not None and error is self._refusal else error
+        return AllModelsFailedError(
+            _told(self.log), attempts=self.log, partial_text=getattr(error, "partial_text", None)
+        )
+
     def _after(self, error: Exception) -> Turn | None:
-        if self.turn.number >= self.policy.max_attempts:
+        if self.turn.number >= self.policy.max_attempts or self._has_cost_enough():
             return None
         if not isinstance(error, self.policy.retry_if_exception_type):
             return None
         now = self.timing.clock()
         help_ = verdict(error)
-        self._rest(
-            self.turn.model_index, help_.retry_after_s if help_.same_model else math.inf, now
-        )
-        chosen = self._ready_soonest() if help_.other_model else self.turn.model_index
-        ready_at = self._models[chosen].ready_at
-        if ready_at == math.inf:
+        current = self._models[self.turn.model_index]
+        self._rest(current, help_, now)
+        if help_.paid_model:
+            self._leave_out_free_models_but(current)
+        able = self._models if help_.other_model else [current]
+        chosen = min(able, key=lambda m: (self._ready_at(m), m.rank))
+        wait_s = max(0.0, self._ready_at(chosen) - now)
+        if wait_s == math.inf or now + wait_s >= self._ends_at:
             return None
-        return Turn(self.turn.number + 1, chosen, max(0.0, ready_at - now))
+        return Turn(self.turn.number + 1, self._models.index(chosen), wait_s)
 
-    def _rest(self, index: int, retry_after_s: float | None, now: float) -> None:
-        model = self._models[index]
+    def _has_cost_enough(self) -> bool:
+        limit = self.policy.max_cost_usd
+        spent = sum(attempt.cost_usd or 0.0 for attempt in self.log)
+        return limit is not None and spent >= limit
+
+    def _rest(self, model: Contender, help_: Verdict, now: float) -> None:
+        if help_.other_key:
+            model.ready_at = now
+            return
+        if not help_.same_model:
+            model.ready_at = math.inf
+            return
+        asked_s = (help_.retry_after_s or 0.0) if self.policy.respect_retry_after else 0.0
+        if asked_s > self.policy.max_delay_s:
+            model.ready_at = math.inf
+            return
+        model.ready_at = now + max(0.0 if help_.at_once else self._backoff_s(model), asked_s)
+
+    def _backoff_s(self, model: Contender) -> float:
         model.failures += 1
         wait_s = self.policy.backoff_s(model.failures)
-        wait_s += self.timing.uniform(0.0, self.policy.jitter * wait_s)
-        asked_s = (retry_after_s or 0.0) if self.policy.respect_retry_after else 0.0
-        if retry_after_s == math.inf or asked_s > self.policy.max_delay_s:
-            model.ready_at = math.inf
-        else:
-            model.ready_at = now + max(wait_s, asked_s)
+        return wait_s + self.timing.uniform(0.0, self.policy.jitter * wait_s)
 
-    def _ready_soonest(self) -> int:
-        return min(range(len(self._models)), key=lambda i: (self._models[i].ready_at, i))
+    def _leave_out_free_models_but(self, current: Contender) -> None:
+        """The account's limit for free models holds for all of them alike."""
+        for model in self._models:
+            if model.is_free and model is not current:
+                model.ready_at = math.inf
+
+    def _ready_at(self, model: Contender) -> float:
+        """When a model may be asked; an open circuit is not waited for."""
+        if model.circuit is None or len(self._models) == 1:
+            return model.ready_at
+        return math.inf if model.circuit.reopens_in_s() else model.ready_at
+
+    def _all_open(self) -> CircuitOpenError:
+        able = [model for model in self._models if model.ready_at < math.inf]
+        waits = [model.circuit.reopens_in_s() for model in able if model.circuit]
+        wait_s = min(waits, default=0.0)
+        names = ", ".join(model.name for model in able)
+        msg = (
+            f"{names} failed too often and will not be asked for {wait_s:.0f} s; ask another model."
+        )
+        return CircuitOpenError(msg, model=able[0].name if able else None, retry_after_s=wait_s)
+
+
+class _Freely:
+    """The permit of a model without a circuit."""
+
+    def succeeded(self) -> None:
+        """Nobody keeps count."""
+
+    failed = abandoned = succeeded
+
+
+_FREELY = _Freely()
 
 
 def _told(log: Sequence[Attempt]) -> str:
+    """What was tried, at what price, and what to do: three lines."""
     said = []
     for message, group in groupby(log, key=lambda attempt: str(attempt.error).rstrip(".")):
         numbers = [attempt.number for attempt in group]
         label = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
         said.append(f"({label}) {message}")
-    return f"No model answered in {len(log)} tries: {'; '.join(said)}."
+    seconds = sum(attempt.waited_s + attempt.latency_s for attempt in log)
+    spent_usd = sum(attempt.cost_usd or 0.0 for attempt in log)
+    names = ", ".join(dict.fromkeys(attempt.model for attempt in log))
+    return (
+        f"No model answered in {len(log)} tries: {'; '.join(said)}.\n"
+        f"Asked: {names}; {seconds:.1f} s in all, waits included; ${spent_usd:.4g}.\n"
+        f"{_advice(log)}"
+    )
+
+
+def _advice(log: Sequence[Attempt]) -> str:
+    hints = [getattr(attempt.error, "retry_after_s", None) for attempt in log]
+    waits = [hint for hint in hints if hint]
+    if waits:
+        return f"Try again in {max(waits):.0f} s, or add a model of another provider."
+    if all(attempt.error is not None and verdict(attempt.error).same_model for attempt in log):
+        return "Try again later, raise max_retries or deadline_s, or add a fallback."
+    return "Correct what the last error says, or add another model as a fallback."
 
 
 _LATENESS: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, ExitStack, aclosing, closing
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from langchain_core.callbacks import (
@@ -12,38 +12,47 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.attempts import Timing, Walk
-from langchain_tale.resilience.composing import chat_models_from, policy_from
+from langchain_tale.resilience.accepting import Accept, acheck, both, check, message_of
+from langchain_tale.resilience.attempts import Timing
+from langchain_tale.resilience.calls import Call
+from langchain_tale.resilience.composing import (
+    LOOP_OPTIONS,
+    chat_models_from,
+    policy_from,
+    split_options,
+)
+from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
-from langchain_tale.resilience.opened import Opened
-from langchain_tale.resilience.policy import RetryPolicy
+from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from langchain_tale.resilience.runs import (
-    aattempt_run,
     announced,
-    attempt_run,
     parent_is,
     parent_of,
 )
+from langchain_tale.resilience.streams import Streaming
+from langchain_tale.resilience.structured import StructuredReply, with_raw
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
         Callable,
-        Generator,
         Iterator,
         Sequence,
     )
 
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.tools import BaseTool
+
+    from langchain_tale.resilience.attempts import Walk
+    from langchain_tale.resilience.runs import Parent
 
 
 class ResilientChatModel(BaseChatModel):
@@ -61,6 +70,14 @@ class ResilientChatModel(BaseChatModel):
     Attributes:
         models: Chat models of any vendor, best first.
         retry: The policy.
+        breaker: When a model is left alone by all calls of the process; None for never.
+        on_broken_stream: What to do when a stream breaks after its first content: `"raise"`,
+            and the error carries the text so far; `"restart"`, and a chunk whose
+            `response_metadata` has `is_restarted` tells the consumer to discard what came
+            before it; `"continue"`, and the next model goes on from the text so far.
+        accept: A check inside the loop: None, True or nothing for an answer that will do;
+            False, or a sentence that says why, for one that will not. A ValueError counts as
+            such a sentence. With it a stream is handed on once its answer is accepted.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -72,6 +89,9 @@ class ResilientChatModel(BaseChatModel):
 
     models: list[BaseChatModel] = Field(min_length=1)
     retry: RetryPolicy = Field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy | None = Field(default_factory=BreakerPolicy)
+    on_broken_stream: OnBrokenStream = "raise"
+    accept: Accept | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -88,8 +108,10 @@ class ResilientChatModel(BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """What the LLM cache tells two models apart by."""
-        members, _ = self._set_out()
-        strings = [m.model._get_llm_string(stop, **{**kwargs, **m.kwargs}) for m in members]
+        strings = [
+            member.model._get_llm_string(stop, **{**kwargs, **member.kwargs})
+            for member in self._members()
+        ]
         return "\n".join(strings)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -104,22 +126,21 @@ class ResilientChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        members, walk = self._set_out()
-        parent = parent_of(run_manager)
+        call = self._call(parent_of(run_manager), messages)
 
         def ask() -> ChatResult:
-            turn = walk.begin()
-            member = members[turn.model_index]
-            with attempt_run(parent, member.name, turn.number, messages) as answer:
-                result = member.generate(messages, stop=stop, **kwargs)
-                answer.message = result.generations[0].message
+            with call.attempt() as (member, answer):
+                within_s = call.walk.left_s()
+                result = member.generate(messages, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message = message_of(result)
+                check(self.accept, message, member.name)
             return result
 
         try:
-            result = walk.retrying()(ask)
+            result = call.walk.retrying()(ask)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
-            _give_up(walk, error)
-        return _with_log(result, walk)
+            _give_up(call.walk, error)
+        return _with_log(result, call.walk)
 
     async def _agenerate(
         self,
@@ -128,22 +149,21 @@ class ResilientChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        members, walk = self._set_out()
-        parent = parent_of(run_manager)
+        call = self._call(parent_of(run_manager), messages)
 
         async def ask() -> ChatResult:
-            turn = walk.begin()
-            member = members[turn.model_index]
-            async with aattempt_run(parent, member.name, turn.number, messages) as answer:
-                result = await member.agenerate(messages, stop=stop, **kwargs)
-                answer.message = result.generations[0].message
+            async with call.aattempt() as (member, answer):
+                within_s = call.walk.left_s()
+                result = await member.agenerate(messages, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message = message_of(result)
+                await acheck(self.accept, message, member.name)
             return result
 
         try:
-            result: ChatResult = await walk.aretrying()(ask)
+            result: ChatResult = await call.walk.aretrying()(ask)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
-            _give_up(walk, error)
-        return _with_log(result, walk)
+            _give_up(call.walk, error)
+        return _with_log(result, call.walk)
 
     def _stream(
         self,
@@ -152,39 +172,9 @@ class ResilientChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        members, walk = self._set_out()
-        parent = parent_of(run_manager)
-
-        def open_() -> Opened[Generator[ChatGenerationChunk], ExitStack]:
-            turn = walk.begin()
-            member = members[turn.model_index]
-            with ExitStack() as stack:
-                answer = stack.enter_context(
-                    attempt_run(parent, member.name, turn.number, messages)
-                )
-                rest = stack.enter_context(closing(member.stream(messages, stop=stop, **kwargs)))
-                opened = Opened(rest=rest, answer=answer, until=stack)
-                for chunk in rest:
-                    if opened.starts_with(chunk):
-                        break
-                opened.until = stack.pop_all()
-            return opened
-
-        try:
-            opened = walk.retrying()(open_)
-        except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
-            _give_up(walk, error)
-        try:
-            with opened.until:
-                yield from opened.head
-                for chunk in opened.rest:
-                    opened.note(chunk)
-                    yield chunk
-                opened.finish()
-        except Exception as error:  # noqa: BLE001 (too late for another try)
-            walk.failed(error)
-            _give_up(walk, error)
-        yield _log_chunk(walk, opened.metadata)
+        call = self._call(parent_of(run_manager), messages)
+        telling = Telling(messages, self.on_broken_stream)
+        return Streaming(call, telling, self.accept, {"stop": stop, **kwargs}).chunks()
 
     async def _astream(
         self,
@@ -193,43 +183,12 @@ class ResilientChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        members, walk = self._set_out()
-        parent = parent_of(run_manager)
-
-        async def open_() -> Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]:
-            turn = walk.begin()
-            member = members[turn.model_index]
-            async with AsyncExitStack() as stack:
-                answer = await stack.enter_async_context(
-                    aattempt_run(parent, member.name, turn.number, messages)
-                )
-                rest = await stack.enter_async_context(
-                    aclosing(member.astream(messages, stop=stop, **kwargs))
-                )
-                opened = Opened(rest=rest, answer=answer, until=stack)
-                async for chunk in rest:
-                    if opened.starts_with(chunk):
-                        break
-                opened.until = stack.pop_all()
-            return opened
-
-        try:
-            opened: Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
-            opened = await walk.aretrying()(open_)
-        except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
-            _give_up(walk, error)
-        try:
-            async with opened.until:
-                for chunk in opened.head:
-                    yield chunk
-                async for chunk in opened.rest:
-                    opened.note(chunk)
-                    yield chunk
-                opened.finish()
-        except Exception as error:  # noqa: BLE001 (too late for another try)
-            walk.failed(error)
-            _give_up(walk, error)
-        yield _log_chunk(walk, opened.metadata)
+        call = self._call(parent_of(run_manager), messages)
+        telling = Telling(messages, self.on_broken_stream)
+        streaming = Streaming(call, telling, self.accept, {"stop": stop, **kwargs})
+        async with aclosing(streaming.achunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     # ── the runs that attempts belong to ────────────────────────────────────
 
@@ -285,10 +244,13 @@ class ResilientChatModel(BaseChatModel):
         with parent_is(parent_of(run_manager)):  # it may decide to stream
             return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
-    def _set_out(self) -> tuple[list[Member], Walk]:
+    def _call(self, parent: Parent | None, messages: list[BaseMessage]) -> Call:
+        call = Call(self._members(), self.retry, parent, messages)
+        return call.begun(self.breaker, self.timing)
+
+    def _members(self) -> list[Member]:
         own = self.tool_kwargs or [{}] * len(self.models)
-        members = [Member(model, kwargs) for model, kwargs in zip(self.models, own, strict=True)]
-        return members, Walk([member.name for member in members], self.retry, self.timing)
+        return [Member(model, kwargs) for model, kwargs in zip(self.models, own, strict=True)]
 
     # ── composing ───────────────────────────────────────────────────────────
 
@@ -309,9 +271,26 @@ class ResilientChatModel(BaseChatModel):
             raise ConfigurationError(msg)
         return self.model_copy(update={"tool_kwargs": own})
 
+    def with_structured_output(
+        self, schema: Any = None, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable whose answers fit a schema, by whichever model; see `ChatOpenRouter`'s.
+
+        An answer that does not fit is refused inside the loop and asked for again.
+        """
+        parser = StructuredReply.of(schema)
+        bound = [model.with_structured_output(schema, **kwargs) for model in self.models]
+        own = [_arguments_of(runnable) for runnable in bound]
+        update: dict[str, Any] = {"tool_kwargs": own}
+        if not include_raw:
+            update["accept"] = both(self.accept, parser.refusal)
+        asking = self.model_copy(update=update)
+        return with_raw(asking, parser) if include_raw else asking | parser
+
     def with_retry(self, retry: RetryPolicy | None = None, **kwargs: Any) -> ResilientChatModel:
         """The same models under another policy; see `ChatOpenRouter.with_retry`."""
-        return self.model_copy(update={"retry": policy_from(retry, **kwargs)})
+        options, rest = split_options(kwargs)
+        return self.model_copy(update={"retry": policy_from(retry, **rest), **options})
 
     def with_fallbacks(  # type: ignore[override]  # takes slugs too
         self, fallbacks: Sequence[Runnable[LanguageModelInput, AIMessage] | str], **kwargs: Any
@@ -320,7 +299,8 @@ class ResilientChatModel(BaseChatModel):
         more = chat_models_from(fallbacks, kin=self.models[0])
         if more is None or self.tool_kwargs or "exception_key" in kwargs:
             return super().with_fallbacks(fallbacks, **kwargs)  # type: ignore[arg-type]
-        return resilient([*self.models, *more], retry=self.retry, timing=self.timing, **kwargs)
+        same = {name: getattr(self, name) for name in LOOP_OPTIONS}
+        return resilient([*self.models, *more], retry=self.retry, **{**same, **kwargs})
 
 
 def resilient(
@@ -329,10 +309,18 @@ def resilient(
     retry: RetryPolicy | None = None,
     timing: Timing | None = None,
     exceptions_to_handle: tuple[type[BaseException], ...] = (Exception,),
+    **options: Any,
 ) -> ResilientChatModel:
     """Models under a policy; without one, each of them gets at least one try.
 
     Cache, callbacks, tags, metadata and verbosity of the first model become those of the whole.
+
+    Args:
+        models: Chat models, best first.
+        retry: The policy.
+        timing: Clock, sleep and randomness, for tests.
+        exceptions_to_handle: Only these are retried.
+        **options: Other fields of `ResilientChatModel`.
     """
     retry = retry or RetryPolicy(max_retries=max(3, len(models) - 1))
     if exceptions_to_handle != (Exception,):
@@ -348,7 +336,17 @@ def resilient(
         metadata=first.metadata,
         verbose=first.verbose,
         disable_streaming=first.disable_streaming,
+        **options,
     )
+
+
+def _arguments_of(runnable: Runnable[Any, Any]) -> dict[str, Any]:
+    """What a model's `with_structured_output` binds to it."""
+    first = getattr(runnable, "first", runnable)
+    if not isinstance(first, RunnableBinding):
+        msg = "A model's with_structured_output does not bind its arguments; bind tools instead."
+        raise ConfigurationError(msg)
+    return {k: v for k, v in first.kwargs.items() if k != "ls_structured_output_format"}
 
 
 def _give_up(walk: Walk, error: Exception) -> NoReturn:
@@ -364,11 +362,3 @@ def _with_log(result: ChatResult, walk: Walk) -> ChatResult:
     walk.succeeded(**facts_of(metadata))
     message.response_metadata["attempts"] = [attempt.to_dict() for attempt in walk.log]
     return result
-
-
-def _log_chunk(walk: Walk, metadata: dict[str, Any]) -> ChatGenerationChunk:
-    walk.succeeded(**facts_of(metadata))
-    log = [attempt.to_dict() for attempt in walk.log]
-    return ChatGenerationChunk(
-        message=AIMessageChunk(content="", response_metadata={"attempts": log})
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from langchain_core.language_models import BaseChatModel
 
@@ -10,11 +10,15 @@ from langchain_tale.errors import ConfigurationError
 from langchain_tale.resilience.policy import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
     from langchain_core.runnables import Runnable
+
+
+LOOP_OPTIONS: Final = ("accept", "breaker", "on_broken_stream", "timing")
+"""The fields of `ResilientChatModel` besides its models and its policy."""
 
 
 @runtime_checkable
@@ -24,6 +28,12 @@ class HasSiblings(Protocol):
     def for_model(self, model: str) -> BaseChatModel:
         """The same chat model, asking `model` instead."""
         ...
+
+
+def split_options(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the loop among `kwargs`, and the rest."""
+    options = {name: value for name, value in kwargs.items() if name in LOOP_OPTIONS}
+    return options, {name: value for name, value in kwargs.items() if name not in options}
 
 
 def policy_from(retry: RetryPolicy | None, **kwargs: Any) -> RetryPolicy:
@@ -39,7 +49,9 @@ def policy_from(retry: RetryPolicy | None, **kwargs: Any) -> RetryPolicy:
     """
     known = {"stop_after_attempt", "wait_exponential_jitter", "retry_if_exception_type"}
     if (retry is not None and kwargs) or not known.issuperset(kwargs):
-        msg = f"with_retry takes a RetryPolicy, or instead {', '.join(sorted(known))}."
+        names = ", ".join(sorted(known))
+        options = ", ".join(LOOP_OPTIONS)
+        msg = f"with_retry takes a RetryPolicy, or instead {names}; and besides {options}."
         raise ConfigurationError(msg)
     if retry is not None or not kwargs:
         return retry or RetryPolicy()

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+from langchain_tale.errors import RequestTimeoutError
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+
+
+@runtime_checkable
+class KeepsTime(Protocol):
+    """A chat model that can be told for one call how long it may take."""
+
+    def within(self, timeout_s: float) -> dict[str, Any]:
+        """The arguments of a call that may take so many seconds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +46,121 @@ class Member:
         named = (getattr(self.model, attribute, None) for attribute in ("model_name", "model"))
         return str(next(filter(None, named), None) or self.model.get_name())
 
-    def generate(self, messages: list[BaseMessage], **kwargs: Any) -> ChatResult:
-        """One answer."""
+    @property
+    def address(self) -> str:
+        """Where it is asked: its base URL where it has one, else its class."""
+        named = (getattr(self.model, name, None) for name in ("openai_api_base", "base_url"))
+        return str(next(filter(None, named), None) or type(self.model).__name__)
+
+    @property
+    def continues_prefill(self) -> bool:
+        """Whether it goes on from a last message of its own."""
+        return bool(getattr(self.model, "continues_prefill", False))
+
+    def generate(
+        self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
+    ) -> ChatResult:
+        """One answer, within so many seconds.
+
+        A model that keeps no time is asked in a thread of its own, which is left to itself
+        when the time is over: nothing can stop it.
+
+        Raises:
+            RequestTimeoutError: The time is over.
+        """
         if self.model.rate_limiter:
             self.model.rate_limiter.acquire(blocking=True)
-        return self.model._generate(messages, **{**kwargs, **self.kwargs})
 
-    async def agenerate(self, messages: list[BaseMessage], **kwargs: Any) -> ChatResult:
-        """The twin of `generate`."""
+        def ask() -> ChatResult:
+            return self.model._generate(messages, **self._arguments(kwargs, within_s))
+
+        if within_s is None or isinstance(self.model, KeepsTime):
+            return ask()
+        with self._in_time():
+            return _in_thread(ask, within_s)
+
+    async def agenerate(
+        self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
+    ) -> ChatResult:
+        """The twin of `generate`; the request is cancelled when the time is over."""
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
-        return await self.model._agenerate(messages, **{**kwargs, **self.kwargs})
+        with self._in_time():
+            async with asyncio.timeout(within_s):
+                return await self.model._agenerate(messages, **self._arguments(kwargs, within_s))
 
-    def stream(self, messages: list[BaseMessage], **kwargs: Any) -> Generator[ChatGenerationChunk]:
-        """An answer in chunks; in one chunk from a model that cannot stream."""
+    def stream(
+        self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
+    ) -> Generator[ChatGenerationChunk]:
+        """An answer in chunks; in one chunk from a model that cannot stream.
+
+        The time is for each wait for a chunk; a model that keeps none is not stopped.
+        """
         if not self._streams("_stream"):
-            yield _as_chunk(self.generate(messages, **kwargs))
+            yield _as_chunk(self.generate(messages, within_s=within_s, **kwargs))
             return
         if self.model.rate_limiter:
             self.model.rate_limiter.acquire(blocking=True)
-        yield from self.model._stream(messages, **{**kwargs, **self.kwargs})
+        yield from self.model._stream(messages, **self._arguments(kwargs, within_s))
 
     async def astream(
-        self, messages: list[BaseMessage], **kwargs: Any
+        self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        """The twin of `stream`."""
+        """The twin of `stream`; whatever the model, it is stopped when the time is over."""
         if not self._streams("_stream", "_astream"):
-            yield _as_chunk(await self.agenerate(messages, **kwargs))
+            yield _as_chunk(await self.agenerate(messages, within_s=within_s, **kwargs))
             return
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
-        async for chunk in self.model._astream(messages, **{**kwargs, **self.kwargs}):
-            yield chunk
+        chunks = self.model._astream(messages, **self._arguments(kwargs, within_s))
+        try:
+            while True:
+                with self._in_time():
+                    async with asyncio.timeout(within_s):
+                        chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
+        finally:
+            if hasattr(chunks, "aclose"):
+                await chunks.aclose()
+
+    def _arguments(self, kwargs: dict[str, Any], within_s: float | None) -> dict[str, Any]:
+        limits = (
+            self.model.within(within_s)
+            if within_s is not None and isinstance(self.model, KeepsTime)
+            else {}
+        )
+        return {**kwargs, **self.kwargs, **limits}
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            msg = f"{self.name} did not answer in time; try again, or raise the limits."
+            raise RequestTimeoutError(msg, model=self.name) from error
 
     def _streams(self, *methods: str) -> bool:
         if self.model.disable_streaming is True:
             return False
         kind = type(self.model)
         return any(getattr(kind, name) is not getattr(BaseChatModel, name) for name in methods)
+
+
+def _in_thread(ask: Callable[[], ChatResult], within_s: float) -> ChatResult:
+    """The result, unless the time is over first; the thread does not keep the process alive."""
+    result: Future[ChatResult] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            result.set_result(context.run(ask))
+        except BaseException as error:  # noqa: BLE001 (it is raised where the result is awaited)
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="langchain_tale-attempt", daemon=True).start()
+    return result.result(within_s)
 
 
 def without_retries(model: BaseChatModel) -> BaseChatModel:
@@ -86,11 +179,15 @@ def facts_of(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def has_calls(chunk: ChatGenerationChunk) -> bool:
+    """Whether a chunk holds a part of a tool call."""
+    message = chunk.message
+    return isinstance(message, AIMessageChunk) and bool(message.tool_call_chunks)
+
+
 def has_content(chunk: ChatGenerationChunk) -> bool:
     """Whether a consumer has seen something once it has this chunk."""
-    message = chunk.message
-    calls = isinstance(message, AIMessageChunk) and bool(message.tool_call_chunks)
-    return bool(message.content) or calls
+    return bool(chunk.message.content) or has_calls(chunk)
 
 
 def _as_chunk(result: ChatResult) -> ChatGenerationChunk:

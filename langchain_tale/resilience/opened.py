@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
+from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from langchain_tale.resilience.members import has_content
 
@@ -50,6 +51,12 @@ class Opened(Generic[ChunksT, StackT]):
         self.texts.append(chunk.text)
         self.metadata |= chunk.generation_info or {}
         self.metadata |= chunk.message.response_metadata
+
+    @property
+    def message(self) -> BaseMessage:
+        """The answer so far."""
+        whole = merge_chat_generation_chunks(list(self.head))
+        return message_chunk_to_message(whole.message) if whole else AIMessage("")
 
     def finish(self) -> None:
         """Give the run of the attempt the whole message."""

@@ -21,6 +21,13 @@ class RetryPolicy(BaseModel):
             is sat out. Past it another model is asked, or the call gives up.
         jitter: Randomness on top of each wait, as a share of it, 0 to 1.
         respect_retry_after: Wait as long as the server asks, if that is longer.
+        attempt_timeout_s: Seconds for a whole answer, and in a stream for each wait for a chunk;
+            None for as long as the model itself waits.
+        deadline_s: Seconds for the whole logical call, waits included; None for no limit.
+        max_cost_usd: No further try once the tries of a call have cost as much as this;
+            None for no limit.
+        follow_successors: A model that is gone is followed by those that the server, else our
+            catalogue, names as its successors, after all that the caller named.
         retry_if_exception_type: Only these errors are retried or passed to a fallback, and
             of them only those that a further try can mend.
 
@@ -37,6 +44,10 @@ class RetryPolicy(BaseModel):
     max_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.25
     respect_retry_after: bool = True
+    attempt_timeout_s: Annotated[float, Field(gt=0)] | None = None
+    deadline_s: Annotated[float, Field(gt=0)] | None = None
+    max_cost_usd: Annotated[float, Field(ge=0)] | None = None
+    follow_successors: bool = True
     retry_if_exception_type: tuple[type[BaseException], ...] = (Exception,)
 
     @property
@@ -60,3 +71,20 @@ class RetryPolicy(BaseModel):
         """
         cap_s = max(self.max_delay_s, self.retry_delay)
         return min(self.retry_delay * self.multiplier ** (nth_wait - 1), cap_s)
+
+
+class BreakerPolicy(BaseModel):
+    """When a model is left alone by all calls together.
+
+    Attributes:
+        fail_max: Failures in a row, of any call, that open the circuit of a model.
+        reset_timeout_s: Seconds until a single call may probe whether it is well again.
+        redis_url: Where processes share their circuits, e.g. `redis://localhost:6379/0`; None
+            for this process alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fail_max: Annotated[int, Field(ge=1)] = 10
+    reset_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    redis_url: str | None = Field(default=None, repr=False)

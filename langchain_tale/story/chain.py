@@ -10,6 +10,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
+from langchain_tale.resilience.composing import LOOP_OPTIONS
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.settings import get_settings
 from langchain_tale.story.prompt import story_messages
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_tale.resilience.attempts import Timing
+    from langchain_tale.resilience.continuing import OnBrokenStream
 
 TOKENS_PER_WORD: Final = 4
 """Room for the wordiest tokenizers and languages, and for a story longer than asked."""
@@ -30,6 +32,7 @@ def create_story_chain(
     *,
     retry: RetryPolicy | None = None,
     zdr: bool = False,
+    on_broken_stream: OnBrokenStream = "raise",
     timing: Timing | None = None,
     **model_options: Any,
 ) -> Runnable[StoryInput, StoryGenerationResult]:
@@ -46,6 +49,8 @@ def create_story_chain(
         retry: How hard to try; else as a model made by `with_retry` or `with_fallbacks` says,
             else as the settings say, and each model at least once.
         zdr: Ask for endpoints that retain nothing, whether there is a name or not.
+        on_broken_stream: What a stream that breaks amid the story comes to: `"raise"`,
+            `"restart"` or `"continue"`; see `ResilientChatModel`.
         timing: Clock, sleep and randomness, for tests.
         **model_options: For every model given by name, e.g. `api_key`, `temperature`.
 
@@ -63,8 +68,10 @@ def create_story_chain(
         chain.invoke({"theme": "a fox who learns to share", "child_name": "Mia"}).content
         ```
     """
+    loop: dict[str, Any] = {"timing": timing, "on_broken_stream": on_broken_stream}
     if isinstance(models, ResilientChatModel):
-        retry, timing = retry or models.retry, timing or models.timing
+        retry = retry or models.retry
+        loop = {name: getattr(models, name) for name in LOOP_OPTIONS} | _given(**loop)
     storytellers = _chat_models(models, model_options)
     retry = retry or _settled_policy(len(storytellers))
     least_tokens = get_settings().ai_service.max_tokens
@@ -73,11 +80,17 @@ def create_story_chain(
         room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
         fitted = [_fitted(model, request, room, zdr=zdr) for model in storytellers]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        return prompt | resilient(fitted, retry=retry, timing=timing) | StoryParser()
+        return prompt | resilient(fitted, retry=retry, **loop) | StoryParser()
 
     request = RunnableLambda(as_story_request, name="story_request")
     chain = (request | RunnableLambda(story, name="story")).with_config(run_name="story_chain")
     return chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult)  # type: ignore[arg-type]  # a union
+
+
+def _given(*, timing: Timing | None, on_broken_stream: OnBrokenStream) -> dict[str, Any]:
+    """The options that a caller has chosen, besides those of the models."""
+    chosen = {} if on_broken_stream == "raise" else {"on_broken_stream": on_broken_stream}
+    return chosen if timing is None else {**chosen, "timing": timing}
 
 
 def _chat_models(

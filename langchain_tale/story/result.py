@@ -15,6 +15,8 @@ from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from langchain_core.outputs import Generation
 
 _TITLE: Final = re.compile(
@@ -105,6 +107,44 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
     def parse(self, text: str) -> StoryGenerationResult:
         """The result for bare text."""
         return story_result(AIMessage(text), has_title=self.has_title)
+
+    def _transform(self, input: Iterator[Any]) -> Iterator[StoryGenerationResult]:  # noqa: A002 (langchain-core's name)
+        """A stream that is begun again is a story that is begun again."""
+        tellings = _Tellings()
+        while not tellings.are_over:
+            yield from super()._transform(tellings.one_of(input))
+
+    async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[StoryGenerationResult]:  # noqa: A002 (as above)
+        tellings = _Tellings()
+        while not tellings.are_over:
+            async for result in super()._atransform(tellings.aone_of(input)):
+                yield result
+
+
+class _Tellings:
+    """A stream of chunks as the tellings it holds: only the last of them counts."""
+
+    def __init__(self) -> None:
+        self.are_over = False
+
+    def one_of(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        for chunk in chunks:
+            if _begins_again(chunk):
+                return
+            yield chunk
+        self.are_over = True
+
+    async def aone_of(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for chunk in chunks:
+            if _begins_again(chunk):
+                return
+            yield chunk
+        self.are_over = True
+
+
+def _begins_again(chunk: Any) -> bool:
+    """Whether a policy with `on_broken_stream="restart"` says so."""
+    return bool(getattr(chunk, "response_metadata", {}).get("is_restarted"))
 
 
 def story_result(

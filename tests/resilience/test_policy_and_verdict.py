@@ -16,6 +16,7 @@ from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.resilience.verdict import Verdict, verdict
 
 ANYTHING_HELPS = Verdict(same_model=True, other_model=True)
+WEATHER = Verdict(same_model=True, other_model=True, is_unwell=True)
 ANOTHER_MODEL_HELPS = Verdict(same_model=False, other_model=True)
 NOTHING_HELPS = Verdict(same_model=False, other_model=False)
 
@@ -23,12 +24,12 @@ NOTHING_HELPS = Verdict(same_model=False, other_model=False)
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (errors.ConnectionFailedError("x"), ANYTHING_HELPS),
-        (errors.RequestTimeoutError("x"), ANYTHING_HELPS),
-        (errors.UnavailableError("x"), ANYTHING_HELPS),
-        (errors.EmptyReplyError("x"), ANYTHING_HELPS),
-        (errors.BrokenStreamError("x"), ANYTHING_HELPS),
-        (errors.RateLimitError("x"), ANYTHING_HELPS),
+        (errors.ConnectionFailedError("x"), WEATHER),
+        (errors.RequestTimeoutError("x"), WEATHER),
+        (errors.UnavailableError("x"), WEATHER),
+        (errors.EmptyReplyError("x"), WEATHER),
+        (errors.BrokenStreamError("x"), WEATHER),
+        (errors.RateLimitError("x"), WEATHER),
         (errors.ContextLengthError("x"), ANOTHER_MODEL_HELPS),
         (errors.ModelNotFoundError("x"), ANOTHER_MODEL_HELPS),
         (errors.ModerationError("x"), NOTHING_HELPS),
@@ -36,11 +37,11 @@ NOTHING_HELPS = Verdict(same_model=False, other_model=False)
         (errors.AuthenticationError("x"), NOTHING_HELPS),
         (errors.PermissionDeniedError("x"), NOTHING_HELPS),
         (errors.InsufficientCreditsError("x"), NOTHING_HELPS),
-        (core.ModelAPIError("another vendor's"), ANYTHING_HELPS),
-        (core.ModelRateLimitError("another vendor's"), ANYTHING_HELPS),
+        (core.ModelAPIError("another vendor's"), WEATHER),
+        (core.ModelRateLimitError("another vendor's"), WEATHER),
         (core.ModelInvalidRequestError("another vendor's"), NOTHING_HELPS),
-        (ConnectionResetError("x"), ANYTHING_HELPS),
-        (TimeoutError("x"), ANYTHING_HELPS),
+        (ConnectionResetError("x"), WEATHER),
+        (TimeoutError("x"), WEATHER),
         (KeyError("a mistake of ours"), NOTHING_HELPS),
         (openai.OpenAIError("unknown"), NOTHING_HELPS),
     ],
@@ -51,7 +52,8 @@ def test_each_error_has_its_row(error: Exception, expected: Verdict) -> None:
 
 
 def test_the_servers_word_wins() -> None:
-    assert verdict(errors.UnavailableError("x", retryable=False)) == ANOTHER_MODEL_HELPS
+    assert not verdict(errors.UnavailableError("x", retryable=False)).same_model
+    assert verdict(errors.UnavailableError("x", retryable=False)).other_model
     assert verdict(errors.ModelNotFoundError("x", retryable=True)) == ANYTHING_HELPS
     assert verdict(errors.RateLimitError("x", retry_after_s=7)).retry_after_s == 7
 

@@ -1,0 +1,105 @@
+"""The caller's own check of an answer, inside the loop."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from langchain_core.messages import AIMessage
+
+from langchain_tale.errors import ConfigurationError, RefusedReplyError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatResult
+
+Word = bool | str | None
+Accept = Callable[[AIMessage], Word | Awaitable[Word]]
+
+
+def message_of(result: ChatResult) -> BaseMessage:
+    """The message of an answer."""
+    return result.generations[0].message
+
+
+def both(first: Accept | None, second: Accept) -> Accept:
+    """A check that both pass; of a coroutine function, the sentence is awaited."""
+    if first is None:
+        return second
+
+    def checking(message: AIMessage) -> Any:
+        word = first(message)
+        if inspect.isawaitable(word):
+            return _then(word, second, message)
+        return second(message) if word is None or word is True else word
+
+    return checking
+
+
+async def _then(word: Awaitable[Word], second: Accept, message: AIMessage) -> Any:
+    said = await word
+    return second(message) if said is None or said is True else said
+
+
+def check(accept: Accept | None, message: BaseMessage, model: str) -> None:
+    """Raise unless the answer will do.
+
+    Raises:
+        RefusedReplyError: It will not; `reason` says why.
+        ConfigurationError: The check is a coroutine function, and this is no coroutine.
+    """
+    if accept is None:
+        return
+    word = _asked(accept, message, model)
+    if inspect.isawaitable(word):
+        _drop(word)
+        msg = "accept is a coroutine function: call ainvoke, abatch or astream, or pass a function."
+        raise ConfigurationError(msg)
+    _obey(word, message, model)
+
+
+async def acheck(accept: Accept | None, message: BaseMessage, model: str) -> None:
+    """The twin of `check`; the check may be a coroutine function."""
+    if accept is None:
+        return
+    word = _asked(accept, message, model)
+    if inspect.isawaitable(word):
+        try:
+            word = await word
+        except ValueError as error:
+            _refuse(str(error), message, model)
+    _obey(word, message, model)
+
+
+def _asked(accept: Accept, message: BaseMessage, model: str) -> Any:
+    try:
+        return accept(message)  # type: ignore[arg-type]  # what a chat model answers is one
+    except ValueError as error:  # so do parsers refuse
+        _refuse(str(error), message, model)
+
+
+def _obey(word: Any, message: BaseMessage, model: str) -> None:
+    if isinstance(word, str) and word:
+        _refuse(word, message, model)
+    if word is False:
+        _refuse("the check said no", message, model)
+
+
+def _refuse(reason: str, message: BaseMessage, model: str) -> NoReturn:
+    metadata = message.response_metadata
+    error = RefusedReplyError(
+        f"The answer of {model} was refused: {reason.rstrip('.')}.",
+        model=model,
+        partial_text=message.text,
+        provider_name=metadata.get("provider_name"),
+        generation_id=metadata.get("id"),
+        raw={"usage": metadata.get("token_usage")},
+    )
+    error.reason, error.message = reason, message
+    raise error
+
+
+def _drop(coroutine: Any) -> None:
+    if inspect.iscoroutine(coroutine):
+        coroutine.close()

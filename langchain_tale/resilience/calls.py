@@ -1,0 +1,114 @@
+"""One logical call: its models, its walk through them, and a run for each attempt."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+from langchain_core.exceptions import ModelNotFoundError
+
+from langchain_tale.catalogue import OpenRouterModel, known_model
+from langchain_tale.resilience.attempts import Contender, Timing, Walk
+from langchain_tale.resilience.breaker import Circuits, shared_circuits
+from langchain_tale.resilience.composing import HasSiblings
+from langchain_tale.resilience.members import Member
+from langchain_tale.resilience.runs import Answer, Parent, aattempt_run, attempt_run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.messages import BaseMessage
+
+    from langchain_tale.resilience.attempts import Circuit
+    from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+
+_log: Final = logging.getLogger("langchain_tale")
+_lamented: Final[set[str]] = set()
+"""The models that this process has warned about."""
+
+
+class Call:
+    """What one logical call knows.
+
+    Attributes:
+        walk: Whose turn it is.
+    """
+
+    walk: Walk
+
+    def __init__(
+        self,
+        members: list[Member],
+        retry: RetryPolicy,
+        parent: Parent | None,
+        messages: list[BaseMessage],
+    ) -> None:
+        self._members = list(members)
+        self._retry = retry
+        self._parent = parent
+        self._messages = messages
+        self._circuits: Circuits | None = None
+
+    def begun(self, breaker: BreakerPolicy | None, timing: Timing) -> Self:
+        """Start its clock."""
+        self._circuits = None if breaker is None else shared_circuits(breaker)
+        contenders = [Contender(member.name, self._circuit(member)) for member in self._members]
+        self.walk = Walk(contenders, self._retry, timing)
+        return self
+
+    @contextmanager
+    def attempt(self) -> Iterator[tuple[Member, Answer]]:
+        """The next attempt, as a run: whom to ask, and where to leave the answer."""
+        turn = self.walk.begin()
+        member = self._members[turn.model_index]
+        with (
+            self._looking_for_successors(member),
+            self.walk.asking(),
+            attempt_run(self._parent, member.name, turn.number, self._messages) as answer,
+        ):
+            yield member, answer
+
+    @asynccontextmanager
+    async def aattempt(self) -> AsyncIterator[tuple[Member, Answer]]:
+        """The twin of `attempt`."""
+        turn = self.walk.begin()
+        member = self._members[turn.model_index]
+        run = aattempt_run(self._parent, member.name, turn.number, self._messages)
+        with self._looking_for_successors(member), self.walk.asking():
+            async with run as answer:
+                yield member, answer
+
+    def _circuit(self, member: Member) -> Circuit | None:
+        if self._circuits is None:
+            return None
+        return self._circuits.of(member.address, member.name)
+
+    @contextmanager
+    def _looking_for_successors(self, member: Member) -> Iterator[None]:
+        try:
+            yield
+        except ModelNotFoundError as error:
+            if self._retry.follow_successors and isinstance(member.model, HasSiblings):
+                self._add(successors_of(member.name, error), member, member.model)
+            raise
+
+    def _add(self, slugs: list[str], gone: Member, kin: HasSiblings) -> None:
+        known = {member.name for member in self._members}
+        new = [Member(kin.for_model(slug), gone.kwargs) for slug in slugs if slug not in known]
+        for member in new:
+            self._members.append(member)
+            self.walk.add(member.name, self._circuit(member))
+        if new and gone.name not in _lamented:
+            _lamented.add(gone.name)
+            names = ", ".join(member.name for member in new)
+            _log.warning("%s is not available; %s may answer in its place.", gone.name, names)
+
+
+def successors_of(name: str, error: Exception) -> list[str]:
+    """The models that may stand in for one that is gone, by the server's word or our catalogue."""
+    suggested = list(getattr(error, "fallback_models", ()))
+    model = known_model(name)
+    if suggested or not isinstance(model, OpenRouterModel):
+        return suggested
+    return [model.info.successor.value] if model.info.successor else []

@@ -1,0 +1,173 @@
+"""One streamed answer, by as many streams as it takes."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_tale.errors import ExternalServiceError
+from langchain_tale.resilience.accepting import Accept, acheck, check
+from langchain_tale.resilience.members import facts_of
+from langchain_tale.resilience.opened import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from langchain_tale.resilience.calls import Call
+    from langchain_tale.resilience.continuing import Telling
+
+    SyncOpened = Opened[Generator[ChatGenerationChunk], ExitStack]
+    AsyncOpened = Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A stream that is opened again until its first content, and as told after that.
+
+    Attributes:
+        call: The logical call.
+        telling: What the consumer was told so far.
+        accept: A check of the whole answer, which is held back for it.
+        kwargs: The arguments of the models.
+    """
+
+    call: Call
+    telling: Telling
+    accept: Accept | None
+    kwargs: dict[str, Any]
+
+    def chunks(self) -> Generator[ChatGenerationChunk]:
+        """The answer, and last the log of its attempts."""
+        walk = self.call.walk
+        while True:
+            opened = self._opened()
+            try:
+                yield from self._told(opened)
+                break
+            except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
+                self._go_on_or_give_up(error)
+            walk.pause()
+            if (notice := self.telling.breaks()) is not None:
+                yield notice
+        yield from self._end(opened.metadata)
+
+    async def achunks(self) -> AsyncGenerator[ChatGenerationChunk]:
+        """The twin of `chunks`."""
+        walk = self.call.walk
+        while True:
+            opened = await self._aopened()
+            try:
+                async with aclosing(self._atold(opened)) as told:
+                    async for chunk in told:
+                        yield chunk
+                break
+            except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
+                self._go_on_or_give_up(error)
+            await walk.apause()
+            if (notice := self.telling.breaks()) is not None:
+                yield notice
+        for chunk in self._end(opened.metadata):
+            yield chunk
+
+    # ── opening ─────────────────────────────────────────────────────────────
+
+    def _opened(self) -> SyncOpened:
+        try:
+            opened: SyncOpened = self.call.walk.retrying()(self._open)
+        except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
+            self._give_up(error)
+        return opened
+
+    def _open(self) -> SyncOpened:
+        with ExitStack() as stack:
+            member, answer = stack.enter_context(self.call.attempt())
+            asked = self.telling.messages(continues_prefill=member.continues_prefill)
+            within_s = self.call.walk.left_s()
+            chunks = member.stream(asked, within_s=within_s, **self.kwargs)
+            opened = Opened(rest=stack.enter_context(closing(chunks)), answer=answer, until=stack)
+            for chunk in opened.rest:
+                if opened.starts_with(chunk) and self.accept is None:
+                    break
+            if self.accept is not None:
+                check(self.accept, opened.message, member.name)
+            opened.until = stack.pop_all()
+        return opened
+
+    async def _aopened(self) -> AsyncOpened:
+        try:
+            opened: AsyncOpened = await self.call.walk.aretrying()(self._aopen)
+        except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
+            self._give_up(error)
+        return opened
+
+    async def _aopen(self) -> AsyncOpened:
+        async with AsyncExitStack() as stack:
+            member, answer = await stack.enter_async_context(self.call.aattempt())
+            asked = self.telling.messages(continues_prefill=member.continues_prefill)
+            within_s = self.call.walk.left_s()
+            chunks = member.astream(asked, within_s=within_s, **self.kwargs)
+            rest = await stack.enter_async_context(aclosing(chunks))
+            opened = Opened(rest=rest, answer=answer, until=stack)
+            async for chunk in rest:
+                if opened.starts_with(chunk) and self.accept is None:
+                    break
+            if self.accept is not None:
+                await acheck(self.accept, opened.message, member.name)
+            opened.until = stack.pop_all()
+        return opened
+
+    # ── telling ─────────────────────────────────────────────────────────────
+
+    def _told(self, opened: SyncOpened) -> Generator[ChatGenerationChunk]:
+        with opened.until:
+            for chunk in opened.head:
+                yield self.telling.joined(chunk)
+            for chunk in opened.rest:
+                opened.note(chunk)
+                yield self.telling.joined(chunk)
+                self.call.walk.check_deadline()
+            opened.finish()
+
+    async def _atold(self, opened: AsyncOpened) -> AsyncGenerator[ChatGenerationChunk]:
+        async with opened.until:
+            for chunk in opened.head:
+                yield self.telling.joined(chunk)
+            async for chunk in opened.rest:
+                opened.note(chunk)
+                yield self.telling.joined(chunk)
+                self.call.walk.check_deadline()
+            opened.finish()
+
+    def _end(self, metadata: dict[str, Any]) -> Generator[ChatGenerationChunk]:
+        """What was held back, and the log."""
+        if (held := self.telling.rest()) is not None:
+            yield held
+        walk = self.call.walk
+        walk.succeeded(**facts_of(metadata))
+        log = [attempt.to_dict() for attempt in walk.log]
+        message = AIMessageChunk(
+            content="", response_metadata={"attempts": log}, chunk_position="last"
+        )
+        yield ChatGenerationChunk(message=message)
+
+    # ── failing ─────────────────────────────────────────────────────────────
+
+    def _go_on_or_give_up(self, error: Exception) -> None:
+        """After a stream that broke: return if another one may take its place."""
+        if not self.telling.may_go_on:
+            self.call.walk.failed(error)
+        elif self.call.walk.has_another_turn_after(error):
+            return
+        self._give_up(error)
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        final = self.call.walk.outcome(error)
+        if self.telling.text and isinstance(final, ExternalServiceError):
+            final.partial_text = self.telling.text
+        if final is error:
+            raise error
+        raise final from error
