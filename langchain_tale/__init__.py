@@ -16,8 +16,9 @@ if TYPE_CHECKING:
         TaleError,
     )
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
+    from langchain_tale.resilience.breaker import circuits, reset_circuits
     from langchain_tale.resilience.chat_models import ResilientChatModel
-    from langchain_tale.resilience.policy import RetryPolicy
+    from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.settings import get_settings
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
+    "BreakerPolicy",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
@@ -37,8 +39,10 @@ __all__ = [
     "StoryGenerationResult",
     "StoryRequest",
     "TaleError",
+    "circuits",
     "create_story_chain",
     "get_settings",
+    "reset_circuits",
 ]
 
 # Each name is imported when it is first used: the openai SDK alone takes a second or two.
@@ -53,8 +57,9 @@ _HOMES = {
         "TaleError",
     ),
     "openrouter.chat_models": ("ChatOpenRouter",),
+    "resilience.breaker": ("circuits", "reset_circuits"),
     "resilience.chat_models": ("ResilientChatModel",),
-    "resilience.policy": ("RetryPolicy",),
+    "resilience.policy": ("BreakerPolicy", "RetryPolicy"),
     "settings": ("get_settings",),
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),

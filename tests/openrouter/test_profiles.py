@@ -7,8 +7,8 @@ from langchain_core.language_models import ModelProfile
 
 from langchain_tale import catalogue
 from langchain_tale.catalogue import OpenRouterModel
-from langchain_tale.openrouter.profiles import known_profile, profile_of
 from langchain_tale.openrouter.model_records import ModelRecord
+from langchain_tale.openrouter.profiles import known_profile, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from langchain_tale.errors import MalformedReplyError, ModelNotFoundError, UnavailableError
 from langchain_tale.openrouter.failures import Source
 from langchain_tale.openrouter.model_records import EndpointRecord, ModelEndpoints, ModelRecord
-from langchain_tale.openrouter.record import Record
 from langchain_tale.openrouter.records import GenerationRecord, KeyRecord
+
+if TYPE_CHECKING:
+    from langchain_tale.openrouter.record import Record
 
 GENERATION: dict[str, Any] = {
     "id": "gen-1",

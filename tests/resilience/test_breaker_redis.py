@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.breaker import Circuit, Permit
     from tests.conftest import FakeTime
 
+pytestmark = pytest.mark.slow  # they need redis-server, which not every machine has
+
 URL = "https://openrouter.ai/api/v1"
 MODEL = "a/b:free"
 KEYS = f"langchain_tale|{URL}|{MODEL}:pybreaker"
