@@ -118,6 +118,14 @@ def test_a_call_that_was_broken_goes_back_as_it_came() -> None:
     assert sent(AIMessage("", invalid_tool_calls=calls))["tool_calls"] == [on_wire("f", '{"a')]
 
 
+def test_a_broken_call_without_a_name_or_arguments_has_empty_ones() -> None:
+    calls = [
+        {"name": None, "args": None, "id": "1", "error": "x", "type": "invalid_tool_call"},
+    ]
+
+    assert sent(AIMessage("", invalid_tool_calls=calls))["tool_calls"] == [on_wire("", "")]
+
+
 def test_calls_that_only_additional_kwargs_have_go_back() -> None:
     raw = {**on_wire("f", "{}"), "index": 0}
     message = AIMessage.model_construct(

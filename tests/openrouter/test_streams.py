@@ -238,6 +238,7 @@ def test_a_stream_without_a_word_raises() -> None:
     with pytest.raises(errors.EmptyReplyError, match="without saying anything") as caught:
         streamed(event({"content": "", "reasoning": "hm"}), END)
     assert (caught.value.generation_id, caught.value.provider_name) == ("gen-1", "P")
+    assert caught.value.raw["usage"] == USAGE  # it was billed all the same
 
 
 def test_a_stream_that_reasoning_left_no_room_for_says_so() -> None:
