@@ -123,7 +123,7 @@ class ChatOpenRouter(ConnectedChatModel):
 
     @property
     def _default_params(self) -> dict[str, Any]:
-        metadata = requests.fitting(self.metadata) | (self.request_metadata or {})
+        metadata = requests.fitting(self.metadata, beside=self.request_metadata or {})
         named = {"request_metadata": metadata} if metadata else {}
         return {**super()._default_params, **self.chosen(), **named}
 
@@ -190,15 +190,19 @@ class ChatOpenRouter(ConnectedChatModel):
         """A call's arguments, with the messages as OpenRouter takes them."""
         stops = {} if stop is None else {"stop": stop}
         payload = {**self._default_params, **_named_apart(kwargs), **stops}
+        if "max_tokens" in kwargs and "max_completion_tokens" not in kwargs:
+            payload.pop("max_completion_tokens", None)  # the call's own word wins
         messages = self._convert_input(input_).to_messages()
         return {**payload, "messages": to_wire(messages, str(payload["model"]))}
 
     def _call(
-        self, messages: list[BaseMessage], stop: list[str] | None, *, stream: bool, **kwargs: Any
+        self, messages: list[BaseMessage], stop: list[str] | None, *, streamed: bool, **kwargs: Any
     ) -> transport.Call:
+        kwargs.pop("stream", None)  # langchain-core's switch for a call, which it has obeyed
         payload = self._get_request_payload(messages, stop=stop, **kwargs)
         timeout = payload.pop("timeout", self.request_timeout)
-        request = requests.request(payload, stream=stream)
+        max_retries = payload.pop("max_retries", self.max_retries)
+        request = requests.request(payload, stream=streamed)
         return transport.Call(
             path=COMPLETIONS_PATH,
             model=str(request.body["model"]),
@@ -206,8 +210,9 @@ class ChatOpenRouter(ConnectedChatModel):
             query=request.query,
             headers=request.headers,
             timeout=timeout,
-            max_retries=self.max_retries or 0,
+            max_retries=max_retries or 0,
             keys=self._keys,
+            has_fallbacks=bool(request.body.get("models")),
         )
 
     def _generate(
@@ -218,7 +223,7 @@ class ChatOpenRouter(ConnectedChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         self._ensure_sync_client_available()
-        call = self._call(messages, stop, stream=False, **kwargs)
+        call = self._call(messages, stop, streamed=False, **kwargs)
         body, source = transport.fetch(self.root_client, call)
         return protocol.read_reply(body, source)
 
@@ -229,7 +234,7 @@ class ChatOpenRouter(ConnectedChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 (as above)
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, stream=False, **kwargs)
+        call = self._call(messages, stop, streamed=False, **kwargs)
         body, source = await transport.afetch(self.root_async_client, call)
         return protocol.read_reply(body, source)
 
@@ -241,7 +246,7 @@ class ChatOpenRouter(ConnectedChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         self._ensure_sync_client_available()
-        call = self._call(messages, stop, stream=True, **kwargs)
+        call = self._call(messages, stop, streamed=True, **kwargs)
         reader = StreamReader(Source(call.model))
         with (
             _keeping_partial_text(reader),
@@ -259,7 +264,7 @@ class ChatOpenRouter(ConnectedChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 (as above)
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._call(messages, stop, stream=True, **kwargs)
+        call = self._call(messages, stop, streamed=True, **kwargs)
         reader = StreamReader(Source(call.model))
         with _keeping_partial_text(reader):
             async with transport.aevents(self.root_async_client, call) as (events, reader.source):

@@ -106,6 +106,8 @@ def _url_part(block: Mapping[str, Any]) -> dict[str, Any]:
 def _file_part(block: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(block.get("file"), Mapping):
         return {"type": "file", "file": block["file"]}
+    if "text" in (_of_source(block, "type"), block.get("source_type")):
+        return {"type": "text", "text": block.get("text") or _data(block) or ""}
     if file_id := block.get("file_id") or _of_source(block, "id"):
         return {"type": "file", "file": {"file_id": file_id}}
     address = _address(block)
@@ -194,12 +196,13 @@ def chunk_blocks_of(chunk: AIMessageChunk) -> list[ContentBlock]:
     whatever their type.
     """
     blocks = [*_numbered("rs", reasoning.as_blocks(chunk, is_chunk=True)), *_said(chunk)]
-    if chunk.chunk_position == "last":
+    calls = chunk.tool_call_chunks
+    if chunk.chunk_position == "last" and all(call.get("name") for call in calls):
         blocks += [*map(_call_block, chunk.tool_calls), *_broken_calls(chunk)]
     else:
         blocks += [
             {**call, "type": "tool_call_chunk", "index": f"lc_tc_{call.get('index')}"}
-            for call in chunk.tool_call_chunks
+            for call in calls
         ]
     return cast("list[ContentBlock]", blocks)
 

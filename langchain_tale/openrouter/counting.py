@@ -11,6 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,4 +37,7 @@ def tokens_in_messages(messages: Sequence[BaseMessage], tools: list[Any] | None 
     """About how many tokens a conversation has, tools and images included."""
     text = "".join(message.text for message in messages)
     chars_per_token = BYTES_PER_TOKEN * (len(text) or 1) / (len(text.encode()) or 1)
-    return count_tokens_approximately(messages, chars_per_token=chars_per_token, tools=tools)
+    named: list[Any] | None = (
+        None if tools is None else [convert_to_openai_tool(tool) for tool in tools]
+    )
+    return count_tokens_approximately(messages, chars_per_token=chars_per_token, tools=named)

@@ -23,6 +23,22 @@ _BY_TYPE: Final[dict[str, type[errors.ExternalServiceError]]] = {
     "max_tokens_exceeded": errors.ContextLengthError,
     "token_limit_exceeded": errors.ContextLengthError,
     "string_too_long": errors.ContextLengthError,
+    **dict.fromkeys(
+        (
+            "image_download_failed",
+            "image_not_found",
+            "image_too_large",
+            "image_too_small",
+            "invalid_image",
+            "invalid_prompt",
+            "invalid_request",
+            "payload_too_large",
+            "precondition_failed",
+            "unprocessable",
+            "unsupported_image_format",
+        ),
+        errors.InvalidRequestError,
+    ),
     "content_policy_violation": errors.ModerationError,
     "refusal": errors.ModerationError,
     "authentication": errors.AuthenticationError,
@@ -90,11 +106,13 @@ class Source:
         model: The model that was asked.
         status_code: The HTTP status, or None before there is one.
         headers: Response headers, names in lower case.
+        has_fallbacks: Whether OpenRouter might ask other models in its place.
     """
 
     model: str
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    has_fallbacks: bool = False
 
     @property
     def generation_id(self) -> str | None:
@@ -174,10 +192,10 @@ def _class_for(
         return errors.ModerationError
     if str(availability.get("code")) in _MODEL_CODES:
         return errors.ModelNotFoundError
-    if word := next((word for word in words if word in _BY_TYPE), None):
-        return _BY_TYPE[word]
     if status == 400 and _OVERFLOW.search(str(message)):  # noqa: PLR2004 (bad request)
         return errors.ContextLengthError  # recorded in 2026 without any field that says so
+    if word := next((word for word in words if word in _BY_TYPE), None):
+        return _BY_TYPE[word]
     is_theirs = status is None or status >= 500  # noqa: PLR2004 (HTTP's own border)
     other = errors.UnavailableError if is_theirs else errors.InvalidRequestError
     return _BY_STATUS.get(status or 0, other)
@@ -246,6 +264,8 @@ def _seconds_until(reset: Any) -> float | None:
     try:
         moment = float(reset)
     except (TypeError, ValueError):
+        return None
+    if not math.isfinite(moment):
         return None
     return max(0.0, (moment / 1000 if moment > _LATEST_S else moment) - time.time())
 

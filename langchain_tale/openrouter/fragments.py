@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
 
-from langchain_tale.openrouter.protocol import arguments_of
+from langchain_tale.openrouter.protocol import NULL, arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +33,11 @@ class CallSlots:
         """One fragment, numbered; what its call has said of itself before is left out."""
         function = call.get("function") or {}
         call_id, name = call.get("id") or None, function.get("name") or None
-        slot = self._slot(call.get("index"), call_id)
+        slot = self._slot(call.get("index"), call_id, name)
         new_id = None if self.ids[slot] else call_id
         new_name = None if self.names[slot] else name
         self.ids[slot], self.names[slot] = self.ids[slot] or call_id, self.names[slot] or name
-        arguments = arguments_of(function)
-        self.texts[slot] += arguments or ""
+        arguments = self._arguments(slot, arguments_of(function))
         return tool_call_chunk(name=new_name, args=arguments, id=new_id, index=slot)
 
     def marks(self) -> list[ToolCallChunk]:
@@ -53,12 +52,19 @@ class CallSlots:
             if not _is_whole(text) and _is_repaired(text)
         ]
 
-    def _slot(self, index: int | None, call_id: str | None) -> int:
+    def _arguments(self, slot: int, fragment: str | None) -> str | None:
+        """What to hand on; "null" only once it is known to be a part of more."""
+        before = self.texts[slot]
+        self.texts[slot] += fragment or ""
+        if self.texts[slot] == NULL:
+            return None
+        return before + (fragment or "") if before == NULL else fragment
+
+    def _slot(self, index: int | None, call_id: str | None, name: str | None) -> int:
         if call_id is not None and call_id in self.ids:
             return self.ids.index(call_id)
         slot = self.slot_of.get(index) if index is not None else len(self.ids) - 1
-        is_taken = call_id is not None and slot is not None and slot >= 0 and self.ids[slot]
-        if slot is None or slot < 0 or is_taken:
+        if slot is None or slot < 0 or self._is_other(slot, index, call_id, name):
             slot = len(self.ids)
             self.ids.append(None)
             self.names.append(None)
@@ -66,6 +72,15 @@ class CallSlots:
         if index is not None:
             self.slot_of[index] = slot
         return slot
+
+    def _is_other(
+        self, slot: int, index: int | None, call_id: str | None, name: str | None
+    ) -> bool:
+        """Whether a fragment begins another call than the one that its number points at."""
+        if call_id is not None:
+            return self.ids[slot] is not None
+        known = self.names[slot]
+        return index is None and name is not None and known is not None and name != known
 
 
 def _is_whole(text: str) -> bool:

@@ -86,9 +86,10 @@ def _said(message: AIMessage) -> Any:
 
     Standard blocks repeat the images and the audio that have fields of their own.
     """
-    content = parts(message.content)
-    if not isinstance(content, list):
-        return content
+    if not isinstance(message.content, list):
+        return message.content
+    blocks = [b for b in message.content if isinstance(b, str) or b.get("type") != "audio"]
+    content = parts(blocks)
     kept = (
         {"text", "file"}
         if message.additional_kwargs.get("images")

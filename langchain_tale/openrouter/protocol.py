@@ -25,6 +25,8 @@ from langchain_tale.openrouter.reasoning import MODEL_PROVIDER
 NO_OBJECT: Final = "with JSON that is no object"
 NO_CHOICE: Final = "without a choice"
 UNDOCUMENTED: Final = "in a shape that OpenRouter does not document"
+NULL: Final = "null"
+"""What some providers write for no arguments."""
 NO_ARGUMENTS: Final = "The arguments are no JSON object."
 _OF_MESSAGE: Final = frozenset({"role", "content", "tool_calls", "reasoning", "reasoning_content"})
 _OF_CHOICE: Final = frozenset({"index", "message", "delta", "error", "logprobs"})
@@ -67,7 +69,8 @@ def read_reply(body: Any, source: Source) -> ChatResult:
         generations = [_generation(choice, body, source) for choice in choices]
     except (AttributeError, TypeError, ValueError) as error:
         raise malformed(UNDOCUMENTED, body, source) from error
-    llm_output = {"token_usage": body.get("usage"), "model_name": body.get("model") or source.model}
+    output = {"token_usage": body.get("usage"), "model_name": body.get("model") or source.model}
+    llm_output = present(output)
     return ChatResult(generations=generations, llm_output=llm_output)
 
 
@@ -198,12 +201,13 @@ class Facts:
         usage = _mapping(self.said.get("token_usage"))
         cached = {ours: _number(source.headers.get(name)) for name, ours in _CACHE_HEADERS.items()}
         model = self.said.get("model_name") or source.model
+        is_alias = model != source.model and not source.has_fallbacks
         return present(
             {
                 "id": source.generation_id,
                 "request_id": source.request_id,
                 "model_provider": MODEL_PROVIDER,
-                "requested_model": None if model == source.model else source.model,
+                "requested_model": source.model if is_alias else None,
                 **cached,
                 **{name: usage.get(name) for name in ("cost", "cost_details", "is_byok")},
                 **self.said,
@@ -247,9 +251,7 @@ def additional(said: Mapping[str, Any]) -> dict[str, Any]:
 def arguments_of(function: Mapping[str, Any]) -> str | None:
     """The arguments of a call as the JSON they should be; some providers send an object."""
     arguments = function.get("arguments")
-    if arguments is None or arguments == "null":
-        return None
-    if isinstance(arguments, str):
+    if arguments is None or isinstance(arguments, str):
         return arguments
     return json.dumps(arguments, ensure_ascii=False)
 
@@ -261,6 +263,7 @@ def _tool_calls(raw_calls: Any) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     for raw in raw_calls:
         function = raw.get("function") or {}
         text = arguments_of(function) or "{}"
+        text = "{}" if text == NULL else text
         named: dict[str, Any] = {"name": function.get("name") or "", "id": raw.get("id")}
         try:
             arguments = json.loads(text, strict=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MODEL_PROVIDER: Final = "openrouter"
 _TEXTS: Final = ("text", "summary")
 _NAMES: Final = ("id", "tool_call_id")
-_DATES: Final = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{4})(?=-|$)")
+_DATES: Final = re.compile(r"-(\d{8}|\d{2}-\d{4}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{4})(?=-|$)")
 _VERSION: Final = re.compile(r"(?<=-)(\d)-(\d)(?=-|$)")
 _STAGES: Final = frozenset({"latest", "preview", "beta", "exp"})
 
@@ -36,12 +36,13 @@ def merged(fragments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         key = (fragment.get("type"), fragment.get("index"))
         item = begun.get(key)
         is_stale = key[1] is None and bool(items) and item is not items[-1]
-        if item is None or is_stale or "data" in fragment or _names_differ(item, fragment):
+        is_whole = fragment.get("data") is not None
+        if item is None or is_stale or is_whole or _names_differ(item, fragment):
             item = begun[key] = dict(fragment)
             items.append(item)
             continue
         joined = {k: (item.get(k) or "") + fragment[k] for k in _TEXTS if fragment.get(k)}
-        item |= {k: v for k, v in {**fragment, **joined}.items() if v is not None}
+        item |= {k: v for k, v in {**fragment, **joined}.items() if v not in (None, "")}
     return items
 
 
@@ -68,12 +69,15 @@ def as_blocks(message: AIMessage, *, is_chunk: bool = False) -> list[dict[str, A
     """The reasoning of a message as LangChain's standard content blocks.
 
     One block for each item, with its text as `reasoning` and all else of it as `extras`. A
-    chunk's items come last, after their text: they then carry only the `extras`.
+    chunk's items come last, after their text: they then carry only the `extras`, all in one block
+    where it would be unclear which of them the text belongs to.
     """
     text = message.additional_kwargs.get("reasoning_content") or ""
     items = message.additional_kwargs.get("reasoning_details") or []
     texts = [item_text(item) for item in items]
     hides_text = is_chunk and not text
+    if hides_text and [i for i, own in enumerate(texts) if own] not in ([], [0]):
+        return [{"type": "reasoning", "extras": {"reasoning_details": items}}]
     if text and text != "".join(texts):
         plain = [_block(text, {})]
         return plain + [_block("", item) for item in items if not item_text(item)]
@@ -113,6 +117,8 @@ def _from_blocks(content: Any) -> list[dict[str, Any]]:
     items = []
     for block in blocks:
         extras = block.get("extras") if isinstance(block, Mapping) else None
+        if extras and extras.get("reasoning_details"):
+            return list(extras["reasoning_details"])
         if extras and str(extras.get("type", "")).startswith("reasoning."):
             name = "summary" if extras["type"] == "reasoning.summary" else "text"
             text = {name: block["reasoning"]} if block.get("reasoning") else {}
@@ -135,5 +141,5 @@ def is_own(metadata: Mapping[str, Any], model: str) -> bool:
 
 def _words(slug: str) -> frozenset[str]:
     """What a model is called, whatever the order, without author, variant, preset and date."""
-    name = _DATES.sub("", re.split(r"[:@]", slug.rpartition("/")[2])[0])
+    name = _DATES.sub("", re.split(r"[:@]", slug)[0].rpartition("/")[2] or slug)
     return frozenset(_VERSION.sub(r"\1.\2", name).split("-")) - _STAGES

@@ -70,8 +70,8 @@ def _settle(body: dict[str, Any]) -> None:
     if body.pop("response_healing", None):
         body["plugins"] = [*(body.get("plugins") or ()), {"id": "response-healing"}]
     schema = body.get("response_format")
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        body["response_format"] = response_format(schema, strict=True)
+    if isinstance(schema, type):
+        body["response_format"] = response_format(schema, strict=issubclass(schema, BaseModel))
 
 
 def response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
@@ -134,10 +134,17 @@ def check_metadata(metadata: Any) -> None:
         raise ConfigurationError(msg)
 
 
-def fitting(metadata: Mapping[str, Any] | None) -> dict[str, str]:
-    """What OpenRouter takes of LangChain's run metadata, which may hold anything."""
-    fits = [pair for pair in (metadata or {}).items() if _fits(pair)]
-    return dict(fits[:MAX_PAIRS])
+def fitting(metadata: Mapping[str, Any] | None, *, beside: Mapping[str, str]) -> dict[str, str]:
+    """What OpenRouter takes of LangChain's run metadata, which may hold anything.
+
+    Args:
+        metadata: The run's metadata.
+        beside: What is sent in any case, and has the first claim to the room there is.
+    """
+    fits = {name: value for name, value in (metadata or {}).items() if _fits((name, value))}
+    room = max(0, MAX_PAIRS - len(beside))
+    others = [pair for pair in fits.items() if pair[0] not in beside][:room]
+    return {**dict(others), **beside}
 
 
 def _fits(pair: tuple[Any, Any]) -> bool:

@@ -12,6 +12,7 @@ from langchain_tale.resilience.structured import StructuredReply, with_raw
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
     from langchain_core.runnables import Runnable
 
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
@@ -48,14 +49,23 @@ def asking_for(
         method = "function_calling"  # langchain-core makes no strict schema of pydantic's version 1
     traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
     shared = {"require_parameters": True, "ls_structured_output_format": traced, **options}
-    tool = None
-    if method == "function_calling":
-        tool = convert_to_openai_tool(schema)["function"]["name"]
-        bound = llm.bind_tools([schema], tool_choice=tool, strict=strict, **shared)
-    elif method == "json_schema":
-        wanted = response_format(schema, strict=strict)
-        bound = llm.bind(response_format=wanted, **shared)
-    else:
-        bound = llm.bind(response_format={"type": "json_object"}, **shared)
+    try:
+        bound, tool = _bound(llm, schema, method, strict=strict, **shared)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"with_structured_output cannot use this schema: {reason}"
+        raise ConfigurationError(msg) from None
     parser = StructuredReply(wanted=schema, tool=tool)
     return with_raw(bound, parser) if include_raw else bound | parser
+
+
+def _bound(
+    llm: ChatOpenRouter, schema: Any, method: Method, *, strict: bool | None, **shared: Any
+) -> tuple[Runnable[LanguageModelInput, AIMessage], str | None]:
+    """The model with its arguments, and the tool whose arguments are the answer, if any."""
+    if method == "function_calling":
+        tool = convert_to_openai_tool(schema)["function"]["name"]
+        return llm.bind_tools([schema], tool_choice=tool, strict=strict, **shared), tool
+    if method == "json_schema":
+        return llm.bind(response_format=response_format(schema, strict=strict), **shared), None
+    return llm.bind(response_format={"type": "json_object"}, **shared), None

@@ -189,6 +189,7 @@ class Call:
         timeout: Seconds, or what else the SDK takes; None for no limit.
         max_retries: Retries by the SDK, and whether other keys are tried here.
         keys: The keys that may take each other's place.
+        has_fallbacks: Whether OpenRouter may ask other models in its place.
     """
 
     path: str
@@ -199,6 +200,7 @@ class Call:
     timeout: Any = None
     max_retries: int = 0
     keys: KeyRing | None = None
+    has_fallbacks: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the SDK's `post` or `get`, for an answer that is read raw."""
@@ -405,7 +407,7 @@ def _status_error(error: openai.APIStatusError, model: str) -> errors.ExternalSe
 
 def _source(response: httpx2.Response, call: Call) -> Source:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Source(call.model, response.status_code, headers)
+    return Source(call.model, response.status_code, headers, call.has_fallbacks)
 
 
 def _is_stream(response: httpx2.Response) -> bool:

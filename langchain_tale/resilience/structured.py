@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from langchain_core.language_models import LanguageModelInput
+
+
+_FENCE: Final = re.compile(r"```\w*\s*(\{.*?\})\s*```", re.DOTALL)
 
 
 def with_raw(
@@ -46,7 +50,8 @@ class StructuredReply(BaseCumulativeTransformOutputParser[Any]):
     @classmethod
     def of(cls, schema: Any) -> Self:
         """The parser for a schema, whether a tool or the text carries the answer."""
-        tool = None if schema is None else convert_to_openai_tool(schema)["function"]["name"]
+        function = {} if schema is None else convert_to_openai_tool(_plain(schema))["function"]
+        tool = function.get("name")
         return cls(wanted=schema, tool=tool)
 
     def refusal(self, message: AIMessage) -> str | None:
@@ -94,15 +99,20 @@ class StructuredReply(BaseCumulativeTransformOutputParser[Any]):
         for call in getattr(message, "tool_call_chunks", ()):
             if call["name"] == self.tool:
                 return call["args"] or "{}"
-        calls = getattr(message, "invalid_tool_calls", ())
-        return str(calls[0]["args"]) if calls and not message.text else message.text
+        broken = getattr(message, "invalid_tool_calls", ())
+        if broken and not message.text:
+            return str(broken[0]["args"])
+        whole = [c for c in getattr(message, "tool_calls", ()) if c["name"] == self.tool]
+        return json.dumps(whole[0]["args"], ensure_ascii=False) if whole else message.text
 
     def _whole(self, message: BaseMessage) -> Any:
         if not isinstance(message, AIMessageChunk):  # whose calls may have been repaired
             for call in getattr(message, "tool_calls", ()):
                 if call["name"] == self.tool:
                     return call["args"]
-        return parse_json_markdown(self._text(message), parser=_strictly)
+        text = self._text(message)
+        fenced = _FENCE.search(text)
+        return parse_json_markdown(fenced.group(1) if fenced else text, parser=_strictly)
 
     def _so_far(self, message: BaseMessage) -> Any:
         for call in getattr(message, "tool_calls", ()):
@@ -128,7 +138,7 @@ class StructuredReply(BaseCumulativeTransformOutputParser[Any]):
     def _required(self) -> set[str]:
         if self.wanted is None:
             return set()
-        function = convert_to_openai_tool(self.wanted)["function"]
+        function = convert_to_openai_tool(_plain(self.wanted))["function"]
         return set((function.get("parameters") or {}).get("required") or ())
 
     # A growing dict is handed on as it comes; only its end can tell whether it fits.
@@ -175,6 +185,14 @@ class _Seen:
         if isinstance(self.message, BaseMessage):
             return ChatGeneration(message=self.message)
         return Generation(text=self.message or "")
+
+
+def _plain(schema: Any) -> Any:
+    """A JSON schema without the envelope of a `response_format`."""
+    if isinstance(schema, dict) and schema.get("type") == "json_schema":
+        envelope = schema.get("json_schema") or {}
+        return {"title": envelope.get("name", "answer"), **(envelope.get("schema") or {})}
+    return schema
 
 
 def _strictly(text: str) -> Any:

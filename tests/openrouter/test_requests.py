@@ -271,6 +271,8 @@ def test_of_langchains_metadata_only_what_fits_is_kept() -> None:
         "nested": {},
     }
 
-    assert fitting(anything) == {"ok": "v"}
-    assert fitting(None) == {}
-    assert len(fitting({str(n): "v" for n in range(20)})) == 16
+    assert fitting(anything, beside={}) == {"ok": "v"}
+    assert fitting(None, beside={}) == {}
+    many = fitting({str(n): "v" for n in range(20)}, beside={"mine": "w"})
+    assert len(many) == 16
+    assert many["mine"] == "w"
