@@ -193,7 +193,8 @@ class ChatOpenRouter(ConnectedChatModel):
         if "max_tokens" in kwargs and "max_completion_tokens" not in kwargs:
             payload.pop("max_completion_tokens", None)  # the call's own word wins
         messages = self._convert_input(input_).to_messages()
-        return {**payload, "messages": to_wire(messages, str(payload["model"]))}
+        asked = (str(payload["model"]), *(payload.get("models") or ()))
+        return {**payload, "messages": to_wire(messages, *asked)}
 
     def _call(
         self, messages: list[BaseMessage], stop: list[str] | None, *, streamed: bool, **kwargs: Any

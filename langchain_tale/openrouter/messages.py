@@ -22,22 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def to_wire(messages: Sequence[BaseMessage], model: str) -> list[dict[str, Any]]:
+def to_wire(messages: Sequence[BaseMessage], *models: str) -> list[dict[str, Any]]:
     """Messages as the `messages` of a request.
 
     Args:
         messages: A conversation of LangChain's messages.
-        model: The model that is asked: only its own reasoning goes back to it.
+        *models: The model that is asked, and those that may answer in its place: only their
+            own reasoning goes back to them.
 
     Raises:
         ConfigurationError: A message or a block that OpenRouter has no shape for.
     """
-    return [_message(message, model) for message in messages]
+    return [_message(message, models) for message in messages]
 
 
-def _message(message: BaseMessage, model: str) -> dict[str, Any]:
+def _message(message: BaseMessage, models: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(message, AIMessage):
-        return _assistant(message, model)
+        return _assistant(message, models)
     sent: dict[str, Any] = {"role": _role(message), "content": parts(message.content)}
     if isinstance(message, ToolMessage):
         return {**sent, "tool_call_id": message.tool_call_id}
@@ -62,7 +63,7 @@ def _name(message: BaseMessage) -> dict[str, Any]:
     return {} if name is None else {"name": name}
 
 
-def _assistant(message: AIMessage, model: str) -> dict[str, Any]:
+def _assistant(message: AIMessage, models: tuple[str, ...]) -> dict[str, Any]:
     kwargs = message.additional_kwargs
     calls = _tool_calls(message)
     files = [a for a in kwargs.get("annotations") or () if a.get("type") == "file"]
@@ -74,7 +75,7 @@ def _assistant(message: AIMessage, model: str) -> dict[str, Any]:
         "images": kwargs.get("images"),
         "annotations": files,  # spares OpenRouter from parsing, and billing, the file again
         "audio": {"id": audio["id"]} if audio and audio.get("id") else None,
-        **reasoning.to_send(message, model),
+        **reasoning.to_send(message, *models),
     }
     content = _said(message) or (None if calls else "")
     sent = {name: value for name, value in optional.items() if value}

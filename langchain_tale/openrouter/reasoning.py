@@ -91,18 +91,18 @@ def _block(text: str, item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in block.items() if value}
 
 
-def to_send(message: AIMessage, model: str) -> dict[str, Any]:
+def to_send(message: AIMessage, *models: str) -> dict[str, Any]:
     """The fields of a wire message that give a model its own reasoning back.
 
     Args:
         message: An answer of an earlier turn.
-        model: The model that is about to be asked.
+        *models: The model that is about to be asked, and those that may answer in its place.
 
     Returns:
         `reasoning_details` as they came, else the plain `reasoning`, which is all that some
         models have; nothing where another model answered.
     """
-    if not is_own(message.response_metadata, model):
+    if not any(is_own(message.response_metadata, model) for model in models):
         return {}
     details = message.additional_kwargs.get("reasoning_details") or _from_blocks(message.content)
     if details:
