@@ -245,7 +245,13 @@ class MalformedReplyError(ExternalServiceError, core.ModelAPIError):
 
 
 class EmptyReplyError(MalformedReplyError):
-    """The model finished and said nothing."""
+    """The model finished and said nothing.
+
+    Attributes:
+        finish_reason: Why it finished, e.g. `"length"` where reasoning ate the budget.
+    """
+
+    finish_reason: str | None = None
 
 
 class BrokenStreamError(MalformedReplyError):

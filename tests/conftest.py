@@ -10,6 +10,7 @@ import pytest
 
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.attempts import Timing
+from langchain_tale.resilience.breaker import reset_circuits
 from langchain_tale.sandbox import Sandbox
 from langchain_tale.settings import OPENROUTER_BASE_URL
 from tests.recording import VCR_CONFIG, every_request_recorded
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from vcr.cassette import Cassette
 
+    from langchain_tale.sandbox.pytest_plugin import StartSandbox
+
+pytest_plugins = ["langchain_tale.sandbox.pytest_plugin"]
 ROOT = Path(__file__).parent.parent
 LIVE_KEY = os.environ.get("OPENROUTER_API_KEY")
 RECORDED_KEY = "sk-or-v1-cassette"
@@ -41,6 +45,7 @@ def _bare_environment(
         if name.startswith(("OPENROUTER_", "OPENAI_", "TALE_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    reset_circuits()  # recordings share one base URL
 
 
 class FakeTime:
@@ -78,17 +83,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def faulty() -> Iterator[Callable[..., Sandbox]]:
+def faulty(openrouter_sandbox: StartSandbox) -> StartSandbox:
     """A function that starts a scripted sandbox with faults: `faulty({"a/b": [Fault(...)]})`."""
-    running: list[Sandbox] = []
-
-    def start(faults: dict[str, Any], **options: Any) -> Sandbox:
-        running.append(Sandbox(engine="scripted", faults=faults, lateness_s=0.0, **options).start())
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.stop()
+    return openrouter_sandbox
 
 
 @pytest.fixture

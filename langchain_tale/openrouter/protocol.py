@@ -125,7 +125,9 @@ def empty_reply(
         msg = f"{source.model} reached max_tokens{spent} before it said anything; raise max_tokens."
     else:
         msg = f"{source.model} finished without saying anything; try again or another model."
-    return EmptyReplyError(msg, model=source.model, raw=body, **source.ids(body))
+    error = EmptyReplyError(msg, model=source.model, raw=body, **source.ids(body))
+    error.finish_reason = finish_reason
+    return error
 
 
 def read_usage(usage: Any) -> UsageMetadata | None:

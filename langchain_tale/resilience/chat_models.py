@@ -311,7 +311,7 @@ def resilient(
     exceptions_to_handle: tuple[type[BaseException], ...] = (Exception,),
     **options: Any,
 ) -> ResilientChatModel:
-    """Models under a policy; without one, each of them gets at least one try.
+    """Models under a policy; without one, each of several gets three tries, and a lone one four.
 
     Cache, callbacks, tags, metadata and verbosity of the first model become those of the whole.
 
@@ -322,7 +322,7 @@ def resilient(
         exceptions_to_handle: Only these are retried.
         **options: Other fields of `ResilientChatModel`.
     """
-    retry = retry or RetryPolicy(max_retries=max(3, len(models) - 1))
+    retry = retry or RetryPolicy(max_retries=min(100, max(3, 3 * len(models) - 1)))
     if exceptions_to_handle != (Exception,):
         retry = retry.model_copy(update={"retry_if_exception_type": exceptions_to_handle})
     first = models[0]

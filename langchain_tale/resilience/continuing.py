@@ -13,6 +13,8 @@ from langchain_tale.resilience.members import has_calls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from langchain_tale.errors import EmptyReplyError
+
 OnBrokenStream = Literal["raise", "restart", "continue"]
 GO_ON: Final = (
     "Your text was cut off. Continue it exactly where it stops, in mid-sentence if need be. "
@@ -82,6 +84,11 @@ class Telling:
         if self.on_broken_stream == "continue":
             return self.is_of_words and bool(self.text.strip())
         return self.on_broken_stream == "restart"
+
+    def is_ended_by(self, error: EmptyReplyError) -> bool:
+        """Whether a model that adds nothing means that everything was told already."""
+        is_going_on = self.on_broken_stream == "continue" and bool(self.text.strip())
+        return is_going_on and error.finish_reason == "stop"
 
     def messages(self, *, continues_prefill: bool) -> list[BaseMessage]:
         """What to ask the next model.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_tale.errors import ExternalServiceError
+from langchain_tale.errors import EmptyReplyError, ExternalServiceError
 from langchain_tale.resilience.accepting import Accept, acheck, check
 from langchain_tale.resilience.members import facts_of
 from langchain_tale.resilience.opened import Opened
@@ -89,9 +89,12 @@ class Streaming:
             within_s = self.call.walk.left_s()
             chunks = member.stream(asked, within_s=within_s, **self.kwargs)
             opened = Opened(rest=stack.enter_context(closing(chunks)), answer=answer, until=stack)
-            for chunk in opened.rest:
-                if opened.starts_with(chunk) and self.accept is None:
-                    break
+            try:
+                for chunk in opened.rest:
+                    if opened.starts_with(chunk) and self.accept is None:
+                        break
+            except EmptyReplyError as error:
+                opened.starts_with(self._end_or_raise(error))
             if self.accept is not None:
                 check(self.accept, opened.message, member.name)
             opened.until = stack.pop_all()
@@ -112,13 +115,29 @@ class Streaming:
             chunks = member.astream(asked, within_s=within_s, **self.kwargs)
             rest = await stack.enter_async_context(aclosing(chunks))
             opened = Opened(rest=rest, answer=answer, until=stack)
-            async for chunk in rest:
-                if opened.starts_with(chunk) and self.accept is None:
-                    break
+            try:
+                async for chunk in rest:
+                    if opened.starts_with(chunk) and self.accept is None:
+                        break
+            except EmptyReplyError as error:
+                opened.starts_with(self._end_or_raise(error))
             if self.accept is not None:
                 await acheck(self.accept, opened.message, member.name)
             opened.until = stack.pop_all()
         return opened
+
+    def _end_or_raise(self, error: EmptyReplyError) -> ChatGenerationChunk:
+        """The last chunk of an answer that turned out to be whole when it broke."""
+        if not self.telling.is_ended_by(error):
+            raise error
+        facts = {
+            "id": error.generation_id,
+            "model_name": error.model,
+            "provider_name": error.provider_name,
+            "finish_reason": error.finish_reason,
+        }
+        said = {name: fact for name, fact in facts.items() if fact is not None}
+        return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=said))
 
     # ── telling ─────────────────────────────────────────────────────────────
 

@@ -4,8 +4,17 @@ It stands on the other side of the wire, so it shares nothing with the client bu
 catalogue. Needs the extra `langchain-tale[local]`.
 """
 
-from langchain_tale.sandbox.faults import Fault
+from langchain_tale.sandbox.faults import FAULT_KINDS, Fault
 from langchain_tale.sandbox.pieces import LOCAL_MODEL, SandboxError
+from langchain_tale.sandbox.plans import FaultMix
 from langchain_tale.sandbox.server import SANDBOX_KEY, Sandbox
 
-__all__ = ["LOCAL_MODEL", "SANDBOX_KEY", "Fault", "Sandbox", "SandboxError"]
+__all__ = [
+    "FAULT_KINDS",
+    "LOCAL_MODEL",
+    "SANDBOX_KEY",
+    "Fault",
+    "FaultMix",
+    "Sandbox",
+    "SandboxError",
+]

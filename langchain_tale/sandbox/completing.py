@@ -8,25 +8,28 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_tale.sandbox import bodies, plugins, reasoning, response_cache, routing
 from langchain_tale.sandbox.listings import concrete
 from langchain_tale.sandbox.pieces import End, Engine, EngineError, Piece
 from langchain_tale.sandbox.prompt_cache import PromptCache
-from langchain_tale.sandbox.replies import HangUp, ToldAnswer, page, refused, reply
+from langchain_tale.sandbox.replies import NoAnswer, ToldAnswer, page, refused, reply
 from langchain_tale.sandbox.response_cache import CacheWish, ResponseCache
 from langchain_tale.sandbox.telling import Manner, Stats, Telling
 from langchain_tale.sandbox.validation import problem_with
+from langchain_tale.sandbox.wire import Delivery, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from langchain_tale.sandbox.faults import Fault, FaultPlan
+    from langchain_tale.sandbox.faults import Fault
+    from langchain_tale.sandbox.plans import FaultPlan
 
+ItemT = TypeVar("ItemT")
 EMPTY_PROMPT_TOKENS = 8
 """What the prompt of an answer without a word counts; no engine is asked."""
 
@@ -37,7 +40,7 @@ class Question:
 
     Attributes:
         body: What was sent, valid.
-        close_connection: Hangs up on the client.
+        wire: The connection that it came by.
         cache: What it wants of the response cache; None where nothing.
         key: Its place in that cache.
         tells_routing: Whether it wants `openrouter_metadata`.
@@ -45,7 +48,7 @@ class Question:
     """
 
     body: dict[str, Any]
-    close_connection: Callable[[], None]
+    wire: Wire
     cache: CacheWish | None
     key: str
     tells_routing: bool
@@ -89,17 +92,17 @@ class Completions:
         self._manner = manner
         self._is_byok = is_byok
         self._ongoing: set[Telling] = set()
+        self._stopping = asyncio.Event()
         self._prompts = PromptCache()
         self._answers = ResponseCache()
 
     def drop_all(self) -> None:
         """End what is being told with an error, since the sandbox stops."""
+        self._stopping.set()
         for telling in self._ongoing:
             telling.drop()
 
-    async def answer(
-        self, request: Request, *, api_key: str, close_connection: Callable[[], None]
-    ) -> Response:
+    async def answer(self, request: Request, *, api_key: str, wire: Wire) -> Response:
         """Answer one request, from the cache, by a model, or with the last model's refusal."""
         try:
             body = json.loads(await request.body())
@@ -109,7 +112,7 @@ class Completions:
             return refused(400, problem, error_type="invalid_request")
         question = Question(
             body=body,
-            close_connection=close_connection,
+            wire=wire,
             cache=CacheWish.of(request.headers),
             key=response_cache.key_of(api_key, body),
             tells_routing=routing.is_told(request.headers),
@@ -127,7 +130,7 @@ class Completions:
     # ── one model ───────────────────────────────────────────────────────────
 
     async def _ask(self, question: Question, asked: str) -> Response:
-        fault = self._plan.next_for(asked)
+        fault = self._plan.next_for(asked, question.body)
         if refusal := routing.refusal(question.body, asked):
             return self._refuse(question, *refusal)
         of = self._generation(question, asked)
@@ -220,9 +223,16 @@ class Completions:
             headers |= {"Cache-Control": "no-cache", "Content-Type": "text/event-stream"}
         else:
             headers |= {"Content-Type": "application/json"}
-        return ToldAnswer(
-            self._remembering(question, telling), lambda: self._close(telling), headers
-        )
+        parts = telling.parts()
+        if telling.fault is not None and telling.fault.kind == "gzip":
+            headers |= {"Content-Encoding": "gzip"}
+        if telling.fault is not None and telling.fault.misstates_length:
+            body = b"".join([part async for part in parts])
+            stated = str(telling.fault.stated_length(len(body)))
+            headers |= {"Content-Length": stated, "Connection": "close"}
+            parts = _these(body)
+        sent = Delivery(question.wire, self._stopping).of(parts, telling.fault, telling.idle)
+        return ToldAnswer(self._remembering(telling, sent), lambda: self._close(telling), headers)
 
     async def _replay(self, question: Question, kept: response_cache.CachedAnswer) -> Response:
         """The kept answer as a new, free generation; no model is asked."""
@@ -238,16 +248,15 @@ class Completions:
         telling = Telling(of, kept.replayed(), manner=self._manner)
         return await self._tell(question, telling, headers)
 
-    async def _remembering(self, question: Question, telling: Telling) -> AsyncGenerator[bytes]:
+    async def _remembering(
+        self, telling: Telling, parts: AsyncGenerator[bytes]
+    ) -> AsyncGenerator[bytes]:
         """Pass the answer on; who has its last words may ask for its record."""
-        async for part in telling.events() if telling.of.streamed else telling.whole():
+        async for part in parts:
             if telling.end is not None:
                 self._stats.put(telling)
             yield part
         self._stats.put(telling)
-        if telling.loses_connection:
-            question.close_connection()
-            await asyncio.sleep(0)  # the end of the body, which follows, finds nobody
 
     async def _close(self, telling: Telling) -> None:
         self._ongoing.discard(telling)
@@ -261,8 +270,9 @@ class Completions:
         self, question: Question, of: bodies.Generation, fault: Fault, headers: dict[str, str]
     ) -> Response:
         """What a fault puts in the place of an answer."""
-        if fault.kind == "hangup":
-            return HangUp(question.close_connection)
+        if fault.kind in ("hangup", "reset", "hang"):
+            end = question.wire.reset if fault.kind == "reset" else question.wire.close
+            return NoAnswer(end, until=self._stopping if fault.kind == "hang" else None)
         if fault.kind == "html":
             return page(fault.status, fault.message, dict(fault.headers))
         if fault.kind == "choiceless":
@@ -313,7 +323,7 @@ def _fingerprint(body: Mapping[str, Any]) -> str | None:
     return f"fp_{hashlib.sha256(str(body['seed']).encode()).hexdigest()[:10]}"
 
 
-async def _these(*items: Piece | End) -> AsyncGenerator[Piece | End]:
+async def _these(*items: ItemT) -> AsyncGenerator[ItemT]:
     for item in items:
         yield item
 

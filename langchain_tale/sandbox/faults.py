@@ -9,40 +9,55 @@ Each kind, for a whole answer and for a stream; sections are those of OpenRouter
 | `body` | error body inside a 200 | the same, as JSON |
 | `html` | a page of the edge, of any status, 200 included | the same |
 | `hangup` | the connection closes before a byte of an answer | the same |
+| `reset` | likewise, by a TCP reset (RST) | the same |
+| `hang` | not a byte, until the client leaves or the sandbox stops | the same |
 | `choiceless` | 200 with `choices: null` and no error | the same, as JSON |
 | `empty` | 200 without a word | a stream without a word |
 | `starved` | reasoning ate `max_tokens`: no content, `length` | the same |
 | `choice` | partial text, and an error in its choice | likewise, in the last choice |
 | `midstream` | `http` 502 | an error event; see `finish_reason`, `followed_by` |
 | `cut` | `http` 502 | just ends, without a finish reason |
-| `drop` | half of the JSON, and the connection is lost | connection lost after some events |
+| `drop` | half of the JSON, and the connection closes | it closes after some events |
+| `reset_midway` | likewise, by a TCP reset (RST) | likewise |
+| `hang_midway` | half of the JSON, and then as `hang` | likewise, after some events |
+| `keepalive` | white space for ever, every `delay_s` | comments for ever, after some events |
+| `drip` | a healthy answer, byte by byte, `delay_s` apart | likewise, event by event |
+| `length_over` | `Content-Length` promises more than comes | the same: all events and no end |
+| `length_under` | `Content-Length` promises half of what comes | the same |
+| `gzip` | `Content-Encoding: gzip`, though it is none | the same |
 | `truncated` | half of the JSON, sent as if it were all | ends amid the JSON of an event |
 | `no_finish` | `finish_reason: null` | all of it but a finish reason |
 | `no_done` | a healthy answer | all of it but `[DONE]` |
 
 What `status`, `message`, `error_type`, `metadata` and `code` make of the `error` object is the
 classic envelope; `error` replaces it. The class methods of `Fault` have the documented ones.
+Which requests fail is said in `plans`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 from langchain_tale.sandbox import bodies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 Kind = Literal[
-    "http", "body", "html", "hangup", "choiceless", "empty", "starved", "choice", "midstream",
-    "cut", "drop", "truncated", "no_finish", "no_done",
+    "http", "body", "html", "hangup", "reset", "hang", "choiceless", "empty", "starved", "choice",
+    "midstream", "cut", "drop", "reset_midway", "hang_midway", "keepalive", "drip", "length_over",
+    "length_under", "gzip", "truncated", "no_finish", "no_done",
 ]  # fmt: skip
+FAULT_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 USUAL: Final = "usual"
-_INSTEAD: Final = ("http", "body", "html", "hangup", "choiceless")
+_INSTEAD: Final = ("http", "body", "html", "hangup", "reset", "hang", "choiceless")
 _STREAMS_ONLY: Final = ("midstream", "cut")
-_BREAKING: Final = ("choice", "midstream", "cut", "drop", "truncated")
+_HALVING: Final = ("drop", "reset_midway", "hang_midway", "truncated")
+_ENDLESS: Final = ("hang_midway", "keepalive")
+_MISSTATING: Final = ("length_over", "length_under")
+_SPOILING: Final = ("choice", "keepalive", *_HALVING)
+_BREAKING: Final = (*_SPOILING, *_STREAMS_ONLY)
 _STATUS_OF: Final = {
     "capacity_exhausted": 429,
     "temporarily_unavailable": 503,
@@ -72,6 +87,10 @@ class Fault:
             None for a null.
         native_finish_reason: Of `midstream`, where it is another.
         followed_by: What comes after a `midstream` error: `"usage"` has been recorded.
+        delay_s: Seconds between the bytes or events of a `drip`, and between keep-alives.
+
+    Raises:
+        ValueError: There is no such kind, or a number is negative.
     """
 
     kind: Kind = "http"
@@ -87,6 +106,15 @@ class Fault:
     finish_reason: str | None = USUAL
     native_finish_reason: str | None = None
     followed_by: Literal["nothing", "usage", "done"] = "nothing"
+    delay_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULT_KINDS:
+            msg = f"kind must be one of {', '.join(FAULT_KINDS)}, not {self.kind!r}."
+            raise ValueError(msg)
+        if self.delay_s < 0 or self.after_chunks < 0:
+            msg = "delay_s and after_chunks must not be negative."
+            raise ValueError(msg)
 
     # ── the documented ones ─────────────────────────────────────────────────
 
@@ -201,6 +229,30 @@ class Fault:
         """Whether the answer ends after `after_chunks`."""
         return self.kind in _BREAKING if of_stream else self.kind == "choice"
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether the answer never ends by itself."""
+        return self.kind in _ENDLESS
+
+    @property
+    def spoils(self) -> bool:
+        """Whether a whole answer that has begun comes to nothing."""
+        return self.kind in _SPOILING
+
+    @property
+    def halves(self) -> bool:
+        """Whether half of the JSON of a whole answer, or of an event, is lost."""
+        return self.kind in _HALVING
+
+    @property
+    def misstates_length(self) -> bool:
+        """Whether the `Content-Length` is another than the number of bytes."""
+        return self.kind in _MISSTATING
+
+    def stated_length(self, length: int) -> int:
+        """What a `Content-Length` that should be `length` is instead: twice or half of it."""
+        return {"length_over": length * 2, "length_under": length // 2}.get(self.kind, length)
+
     def comes_instead(self, *, of_stream: bool) -> bool:
         """Whether it takes the place of the whole answer."""
         return self.kind in _INSTEAD or (self.kind in _STREAMS_ONLY and not of_stream)
@@ -223,22 +275,3 @@ class Fault:
         if known or self.metadata:
             error["metadata"] = {**known, **self.metadata}
         return error
-
-
-class FaultPlan:
-    """Faults by model, and a count of what was asked.
-
-    Attributes:
-        requests: Completions asked of each model so far.
-    """
-
-    def __init__(self, faults: Mapping[str, Iterable[Fault | None]] | None = None) -> None:
-        self._by_model: dict[str, Iterator[Fault | None]] = {
-            model: iter(sequence) for model, sequence in (faults or {}).items()
-        }
-        self.requests: Counter[str] = Counter()
-
-    def next_for(self, model: str) -> Fault | None:
-        """Count a request, and say what goes wrong with it; None where nothing does."""
-        self.requests[model] += 1
-        return next(self._by_model.get(model, iter(())), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,18 +45,35 @@ class ToldAnswer(StreamingResponse):
             await self._close()
 
 
-class HangUp(Response):
-    """No answer at all: the connection is closed instead."""
+class NoAnswer(Response):
+    """Not a byte: the connection ends instead.
 
-    def __init__(self, close_connection: Callable[[], None]) -> None:
+    Args:
+        end_connection: Ends it.
+        until: What is waited for before that, unless the client leaves first.
+    """
+
+    def __init__(
+        self, end_connection: Callable[[], None], until: asyncio.Event | None = None
+    ) -> None:
         super().__init__()
-        self._close_connection = close_connection
+        self._end_connection = end_connection
+        self._until = until
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Hang up, and wait until the server has noticed."""
-        self._close_connection()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        leaving = asyncio.create_task(_disconnected(receive))
+        if self._until is not None:
+            waiting = asyncio.create_task(self._until.wait())
+            await asyncio.wait({leaving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        self._end_connection()
+        await leaving
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -41,9 +41,11 @@ class ScriptedEngine:
     where `parallel_tool_calls` is true, their arguments in fragments), with the numbers and
     quoted texts of the user's last message where they fit. It fills JSON schemas with
     examples, and an object without a schema under the names that this message quotes.
-    Otherwise it tells a short story. A word is a token. Before it
-    answers it reasons, where that is asked for; it says how likely its words were
-    (`logprobs`), paints one pixel and speaks silence (`modalities`) likewise.
+    Otherwise it tells a short story, whatever the model. What the assistant said last it
+    continues, to the character, where the story begins so, and else by a fresh sentence.
+    A word is a token. Before it answers it reasons, where that is asked for; it says how
+    likely its words were (`logprobs`), paints one pixel and speaks silence (`modalities`)
+    likewise.
 
     Args:
         reply: What it says instead of the story.
@@ -77,8 +79,10 @@ class ScriptedEngine:
         elif calls:
             outcome = yield from _called(request, calls)
         else:
-            words = (reply or self._reply(request)).split(" ")
-            outcome = yield from _answered(request, words, words[:left])
+            asked, said = _prefill(request)
+            texts = _tokens(_rest(reply or self._reply(asked), said))
+            fitting = texts[:left]
+            outcome = yield from _answered(request, fitting, is_whole=fitting == texts)
         prompt_tokens = sum(len(text_of(message).split()) for message in request["messages"])
         details = {"reasoning_tokens": len(thinking)} if thoughts else {}
         yield End(
@@ -90,6 +94,28 @@ class ScriptedEngine:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def _prefill(request: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The request without what the assistant has said of the answer already, and that."""
+    *asked, last = request["messages"]
+    if not asked or last.get("role") != "assistant" or last.get("tool_calls"):
+        return request, ""
+    return {**request, "messages": asked}, text_of(last)
+
+
+def _rest(reply: str, said: str) -> str:
+    """What of a reply is left to say; where it begins otherwise, it without its title."""
+    if reply.startswith(said):
+        return reply.removeprefix(said)
+    title, _, text = reply.partition("\n\n")
+    return text or title
+
+
+def _tokens(text: str) -> list[str]:
+    """Its words, each with the blank before it."""
+    first, *others = text.split(" ")
+    return [*([first] if first else []), *(f" {word}" for word in others)]
 
 
 def _story(request: Mapping[str, Any]) -> str:
@@ -113,11 +139,10 @@ class _Outcome:
 
 
 def _answered(
-    request: Mapping[str, Any], words: list[str], fitting: list[str]
+    request: Mapping[str, Any], texts: list[str], *, is_whole: bool
 ) -> Generator[Piece, None, _Outcome]:
     """The words that fit, spoken or written, and an image, as the modalities want it."""
     modalities = request.get("modalities") or ["text"]
-    texts = [word if number == 0 else f" {word}" for number, word in enumerate(fitting)]
     tokens, details = len(texts), {}
     if "audio" in modalities:
         yield from _spoken(texts)
@@ -131,7 +156,7 @@ def _answered(
         yield Piece(extras={"images": [{"type": "image_url", "image_url": {"url": _PIXEL}}]})
         tokens += IMAGE_TOKENS
         details["image_tokens"] = IMAGE_TOKENS
-    return _Outcome("stop" if len(fitting) == len(words) else "length", tokens, details)
+    return _Outcome("stop" if is_whole else "length", tokens, details)
 
 
 def _spoken(texts: list[str]) -> Iterator[Piece]:

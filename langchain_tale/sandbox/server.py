@@ -6,28 +6,33 @@ import asyncio
 import secrets
 import socket
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from langchain_tale.sandbox import listings
 from langchain_tale.sandbox.completing import Completions
 from langchain_tale.sandbox.engines import Engine, SandboxError, engine_of
-from langchain_tale.sandbox.faults import Fault, FaultPlan
+from langchain_tale.sandbox.plans import FaultPlan, Faults
 from langchain_tale.sandbox.replies import not_found, refused, reply
 from langchain_tale.sandbox.telling import Manner, Stats, UsageChunk
+from langchain_tale.sandbox.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections import Counter
+    from collections.abc import Mapping
     from types import TracebackType
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import Scope
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from langchain_tale.sandbox.faults import Kind
 
 try:
     import uvicorn
     from starlette.applications import Starlette
+    from starlette.middleware import Middleware
     from starlette.routing import Route
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
@@ -47,8 +52,9 @@ class Sandbox:
             engine of your own.
         port: TCP port, or 0 for a free one.
         api_key: The only key it accepts.
-        faults: For each model, what goes wrong with its requests, in order; None among them
-            for a healthy one. After the last, all are healthy.
+        faults: For each model, or for `"*"`, what goes wrong with its requests: in order, None
+            among them for a healthy one, and all are after the last; at random, by a
+            `FaultMix`; or by a function of the request's body.
         lateness_s: Seconds until `GET /generation` knows an answer that has ended.
         usage_chunk: How a stream tells its usage: in a chunk that repeats the finish reason
             (`"repeated"`, as recorded since 2026-04), that has none (`"null"`, as before), or
@@ -63,6 +69,8 @@ class Sandbox:
         base_url: For `ChatOpenRouter(base_url=…)`, up to and including `/v1`.
         requests: Completions asked of each model so far; what the response cache answers
             asks no model.
+        failures: Faults ordered so far, by model and kind.
+        most_at_once: The greatest number of completions that were under way at once.
         cancelled: Generations that the client left before they had ended.
 
     Raises:
@@ -82,7 +90,7 @@ class Sandbox:
         *,
         port: int = 0,
         api_key: str = SANDBOX_KEY,
-        faults: Mapping[str, Iterable[Fault | None]] | None = None,
+        faults: Mapping[str, Faults] | None = None,
         lateness_s: float = 0.2,
         usage_chunk: UsageChunk = "repeated",
         padded: bool = True,
@@ -129,6 +137,16 @@ class Sandbox:
     def requests(self) -> Mapping[str, int]:
         """Completions asked of each model so far."""
         return self._plan.requests
+
+    @property
+    def failures(self) -> Counter[tuple[str, Kind]]:
+        """Faults ordered so far, by model and kind, e.g. `failures["a/b", "cut"]`."""
+        return self._plan.failures.copy()
+
+    @property
+    def most_at_once(self) -> int:
+        """The greatest number of completions that were under way at once."""
+        return self._plan.most_at_once
 
     @property
     def cancelled(self) -> int:
@@ -187,7 +205,12 @@ class Sandbox:
 
     def _application(self) -> Starlette:
         routes = [
-            Route("/api/v1/chat/completions", self._complete, methods=["POST"]),
+            Route(
+                "/api/v1/chat/completions",
+                self._complete,
+                methods=["POST"],
+                middleware=[Middleware(_Counted, plan=self._plan)],
+            ),
             Route("/api/v1/generation", self._get_generation),
             Route("/api/v1/models", self._get_models),
             Route("/api/v1/model/{author}/{slug}", self._get_model),
@@ -208,7 +231,7 @@ class Sandbox:
         return self._denied(request) or await self._completions.answer(
             request,
             api_key=self.api_key,
-            close_connection=lambda: self._close_connection(request.scope),
+            wire=Wire(lambda: self._transport(request.scope)),
         )
 
     async def _get_models(self, _request: Request) -> Response:
@@ -234,11 +257,31 @@ class Sandbox:
             return refused(404, f"Generation {generation_id} not found")
         return reply({"data": record})
 
-    def _close_connection(self, scope: Scope) -> None:
-        """Hang up on a client, whatever it still waits for."""
-        for connection in list(self._server.server_state.connections):
+    def _transport(self, scope: Scope) -> asyncio.Transport | None:
+        """The connection of a client, unless it has left."""
+        for connection in self._server.server_state.connections:
             if isinstance(connection, H11Protocol) and connection.client == scope["client"]:
-                connection.transport.close()
+                return connection.transport
+        return None
+
+
+class _Counted:
+    """An application, and how many requests it answers at once, each up to its last byte."""
+
+    def __init__(self, app: ASGIApp, plan: FaultPlan) -> None:
+        self._app = app
+        self._plan = plan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as under_way:
+            under_way.enter_context(self._plan.answering())
+
+            async def sending(message: Message) -> None:
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    under_way.close()
+                await send(message)
+
+            await self._app(scope, receive, sending)
 
 
 class _Server(uvicorn.Server):

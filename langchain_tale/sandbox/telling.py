@@ -100,9 +100,13 @@ class Telling:
         return self.fault is not None and self.fault.breaks_off(of_stream=self.of.streamed)
 
     @property
-    def loses_connection(self) -> bool:
-        """Whether the connection closes after the last byte, though more was promised."""
-        return self._kind == "drop"
+    def idle(self) -> bytes:
+        """What is sent while there is nothing to say: a comment, or white space."""
+        return KEEPALIVE if self.of.streamed else PADDING
+
+    def parts(self) -> AsyncGenerator[bytes]:
+        """The answer, streamed or whole."""
+        return self.events() if self.of.streamed else self.whole()
 
     async def _next(self) -> AsyncGenerator[Piece | None]:
         """The pieces before the end; None for each second without one."""
@@ -157,10 +161,12 @@ class Telling:
         if self.fault is not None and self._kind == "choice":
             body["choices"][0]["error"] = self.fault.error_object()
         data = json.dumps(body).encode()
-        if self._kind not in ("choice", "drop", "truncated"):
-            return data
-        self.end = FAILED
-        return data if self._kind == "choice" else data[: len(data) // 2]
+        if self.fault is not None and self.fault.spoils:
+            self.end = None if self.fault.is_endless else FAILED
+            if self._kind == "keepalive":
+                return b""
+            return data[: len(data) // 2] if self.fault.halves else data
+        return data
 
     # ── streamed ────────────────────────────────────────────────────────────
 
@@ -179,7 +185,7 @@ class Telling:
             yield self._failure(_body_of(error))
             return
         if self._breaks_off and self.fault is not None:
-            self.end = FAILED
+            self.end = None if self.fault.is_endless else FAILED
             for event in self._broken(self.fault):
                 yield event
         elif self.end is not None:
@@ -215,7 +221,7 @@ class Telling:
             yield _event(chunk)
             yield self._usage(end)
             yield DONE
-        elif fault.kind in ("drop", "truncated"):
+        elif fault.halves:
             event = _event(bodies.chunk(self.of, Piece(text=" lost")))
             yield event[: len(event) // 2] + (b"\n\n" if fault.kind == "truncated" else b"")
 

@@ -6,9 +6,14 @@ import base64
 import json
 import struct
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from langchain_tale.sandbox.engines import ScriptedEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def png_chunks(data: bytes) -> list[bytes]:
@@ -273,3 +278,55 @@ class TestArguments:
         form = {"type": "json_object"}
         message = http.ask(content, response_format=form).json()["choices"][0]["message"]
         assert json.loads(message["content"]) == answer
+
+
+USER = {"role": "user", "content": "Tell me of a fox."}
+
+
+def told(http: Any, said: str, **fields: Any) -> dict[str, Any]:
+    messages = [USER, {"role": "assistant", "content": said}]
+    choice: dict[str, Any] = http.ask(messages=messages, **fields).json()["choices"][0]
+    return choice
+
+
+class TestPrefill:
+    def test_the_story_is_continued_to_the_character(self, http: Any) -> None:
+        story = http.message()["content"]
+        for cut in range(len(story)):
+            assert told(http, story[:cut])["message"]["content"] == story[cut:]
+
+    def test_so_it_is_by_any_model_and_streamed(self, http: Any) -> None:
+        story = http.message()["content"]
+        messages = [USER, {"role": "assistant", "content": story[:25]}]
+        words = http.deltas("content", messages=messages, model="anthropic/claude-3-haiku")
+        assert "".join(words) == story[25:]
+        assert all(words)
+
+    def test_after_its_end_nothing_is_left_to_say(self, http: Any) -> None:
+        choice = told(http, http.message()["content"])
+        assert (choice["message"]["content"], choice["finish_reason"]) == (None, "stop")
+
+    def test_what_began_otherwise_goes_on_with_a_fresh_sentence(self, http: Any) -> None:
+        text = told(http, "The owl said:")["message"]["content"]
+        assert text.startswith("Once upon a time")
+        assert http.message()["content"].endswith(text)
+
+    def test_tokens_that_are_left_are_counted(self, http: Any) -> None:
+        story = http.message()["content"]
+        whole = http.ask().json()["usage"]["completion_tokens"]
+        messages = [USER, {"role": "assistant", "content": story[:4]}]
+        usage = http.ask(messages=messages).json()["usage"]
+        assert usage["completion_tokens"] == whole - story[:4].count(" ")
+        assert told(http, story[:4], max_tokens=2)["finish_reason"] == "length"
+
+    def test_a_reply_of_ones_own_is_continued_too(self, serve: Any) -> None:
+        def shout(request: Mapping[str, Any]) -> str:
+            return str(request["messages"][-1]["content"]).upper()
+
+        _, http = serve(ScriptedEngine(shout))
+        assert told(http, "TELL ME")["message"]["content"] == " OF A FOX."
+
+    def test_a_conversation_is_no_prefill(self, http: Any) -> None:
+        messages = [USER, {"role": "assistant", "content": "# The Tale"}, USER]
+        content = http.ask(messages=messages).json()["choices"][0]["message"]["content"]
+        assert content.startswith("# The Tale")
