@@ -96,6 +96,16 @@ class _Breaker(pybreaker.CircuitBreaker):
             throw_new_error_on_trip=False,
         )
         self._clock = clock
+        self.under_way = 0
+
+    @property  # type: ignore[misc]  # it can be set in pybreaker; here nobody does
+    def fail_max(self) -> int:
+        """Failures in a row that open it: in a crowd, no fewer than there are answers to come.
+
+        Failures come quickly and answers take their time, so that of many requests sent at once
+        the failures come first, and seem to be in a row.
+        """
+        return max(self._fail_max, self.under_way)
 
     def open(self) -> bool:
         throws = super().open()
@@ -172,7 +182,10 @@ class Circuit:
         """
         with self._lock:
             period = self._storage.period()
-            return Permit(self, period) if period[0] == "closed" else self._probe(period)
+            if period[0] != "closed":
+                return self._probe(period)
+            self._breaker.under_way += 1
+            return Permit(self, period)
 
     def _probe(self, seen: Period) -> Permit | None:
         if self._rest_s(seen) > 0:
@@ -202,6 +215,8 @@ class Circuit:
             if permit.is_settled:
                 return
             permit.is_settled = True
+            if permit.probe is None:
+                self._breaker.under_way = max(0, self._breaker.under_way - 1)
             if outcome is not None and self._storage.period() == permit.period:
                 with suppress(_Unwell):
                     self._rules[permit.period[0]].call(outcome)

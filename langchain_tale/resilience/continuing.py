@@ -20,6 +20,8 @@ GO_ON: Final = (
     "Your text was cut off. Continue it exactly where it stops, in mid-sentence if need be. "
     "Write only what follows, and repeat nothing."
 )
+_SENTENCE_ENDS: Final = (".", "!", "?", "…")
+_CLOSING: Final = "\"'”’»)*_"
 SHORTEST_OVERLAP_CHARS: Final = 20
 """Fewer characters may well be repeated on purpose ("a very, very long tail")."""
 
@@ -86,8 +88,13 @@ class Telling:
         return self.on_broken_stream == "restart"
 
     def is_ended_by(self, error: EmptyReplyError) -> bool:
-        """Whether a model that adds nothing means that everything was told already."""
-        is_going_on = self.on_broken_stream == "continue" and bool(self.text.strip())
+        """Whether a model that adds nothing means that everything was told already.
+
+        Only at the end of a sentence: otherwise an empty reply would pass half a story off as a
+        whole one.
+        """
+        is_at_an_end = self.text.rstrip().rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
+        is_going_on = self._seam is not None and is_at_an_end
         return is_going_on and error.finish_reason == "stop"
 
     def messages(self, *, continues_prefill: bool) -> list[BaseMessage]:

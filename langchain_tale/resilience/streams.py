@@ -50,8 +50,9 @@ class Streaming:
                 break
             except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
                 self._go_on_or_give_up(error)
+                notice = self.telling.breaks()
             walk.pause()
-            if (notice := self.telling.breaks()) is not None:
+            if notice is not None:
                 yield notice
         yield from self._end(opened.metadata)
 
@@ -67,8 +68,9 @@ class Streaming:
                 break
             except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
                 self._go_on_or_give_up(error)
+                notice = self.telling.breaks()
             await walk.apause()
-            if (notice := self.telling.breaks()) is not None:
+            if notice is not None:
                 yield notice
         for chunk in self._end(opened.metadata):
             yield chunk

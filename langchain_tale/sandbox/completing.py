@@ -14,7 +14,7 @@ from langchain_tale.sandbox import bodies, plugins, reasoning, response_cache, r
 from langchain_tale.sandbox.listings import concrete
 from langchain_tale.sandbox.pieces import End, Engine, EngineError, Piece
 from langchain_tale.sandbox.prompt_cache import PromptCache
-from langchain_tale.sandbox.replies import NoAnswer, ToldAnswer, page, refused, reply
+from langchain_tale.sandbox.replies import NoAnswer, ToldAnswer, body_of, page, refused, reply
 from langchain_tale.sandbox.response_cache import CacheWish, ResponseCache
 from langchain_tale.sandbox.telling import Manner, Stats, Telling
 from langchain_tale.sandbox.validation import problem_with
@@ -104,8 +104,11 @@ class Completions:
 
     async def answer(self, request: Request, *, api_key: str, wire: Wire) -> Response:
         """Answer one request, from the cache, by a model, or with the last model's refusal."""
+        sent = await body_of(request)
+        if sent is None:
+            return NoAnswer(wire.close)
         try:
-            body = json.loads(await request.body())
+            body = json.loads(sent)
         except ValueError:
             return refused(400, "The body is no JSON.", error_type="invalid_request")
         if problem := problem_with(body, request.headers):

@@ -1,4 +1,4 @@
-"""HTTP responses of the sandbox: JSON, pages of the edge, answers told in parts, hang-ups."""
+"""HTTP of the sandbox: JSON, pages of the edge, answers told in parts, hang-ups."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from langchain_tale.sandbox.pieces import SandboxError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
 try:
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 except ImportError as error:
     msg = "The sandbox needs an extra: pip install 'langchain-tale[local]'."
@@ -74,6 +74,14 @@ class NoAnswer(Response):
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def body_of(request: Request) -> bytes | None:
+    """What was sent; None where the client left before that was all."""
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        return None
 
 
 def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -116,11 +116,12 @@ def test_a_deadline_holds_against_any_silence(
     fault = Fault(kind=kind, delay_s=0.05)
     sandbox = openrouter_sandbox({"*": lambda _body: fault}, engine=storyteller())
     policy = RetryPolicy(retry_delay=0.0, deadline_s=0.3)
-    model = sick_model(sandbox).with_retry(policy, on_broken_stream="continue", breaker=None)
+    llm = sick_model(sandbox).with_retry(policy, on_broken_stream="continue", breaker=None)
+    model: Any = llm.with_fallbacks([WELL])
 
     started_at = time.monotonic()
     with pytest.raises(errors.ExternalServiceError):
-        ask(model.with_fallbacks([WELL]), way)
+        ask(model, way)
 
     assert 0.3 <= time.monotonic() - started_at < 1.0
 

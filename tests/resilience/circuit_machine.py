@@ -77,7 +77,7 @@ class CircuitMachine(RuleBasedStateMachine):
         self.time.now += TICK_S
         permit, *period = given
         if period == [self.state, self.trips]:
-            self.counted(how)
+            self.counted(how, permit)
         if self.probe is not None and self.probe[0] is permit:
             self.probe = None
         self.unsettled.remove(permit)
@@ -85,12 +85,18 @@ class CircuitMachine(RuleBasedStateMachine):
         permit.failed()  # ignored, like whatever else is said of a settled permit
         permit.succeeded()
 
-    def counted(self, how: str) -> None:
+    def to_come(self, permit: Permit) -> int:
+        """Answers that its own circuit still waits for."""
+        others = (one for one in self.unsettled if one is not permit and one.probe is None)
+        return sum(one.circuit is permit.circuit for one in others)
+
+    def counted(self, how: str, permit: Permit) -> None:
         if how == "succeeded":
             self.state, self.failures = "closed", 0
         elif how == "failed":
             self.failures += 1
-            if self.state == "half-open" or self.failures >= self.policy.fail_max:
+            most = max(self.policy.fail_max, self.to_come(permit))
+            if self.state == "half-open" or self.failures >= most:
                 self.opens()
 
     @rule(seconds=st.floats(0, 1), share=st.sampled_from([0.01, 1.0]))

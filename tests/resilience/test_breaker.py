@@ -222,7 +222,7 @@ def test_while_it_is_probed_only_the_probe_decides(
 def test_late_failures_do_not_open_what_a_probe_closed(
     circuit: Circuit, fake_time: FakeTime
 ) -> None:
-    late = [admitted(circuit) for _ in range(9)]
+    late = [admitted(circuit) for _ in range(2)]
     half_open(circuit, fake_time).succeeded()
 
     for permit in late:
@@ -230,6 +230,20 @@ def test_late_failures_do_not_open_what_a_probe_closed(
     fail(circuit, times=2)
 
     assert circuit.state == "closed"
+
+
+def test_in_a_crowd_failures_that_come_first_are_not_in_a_row(circuit: Circuit) -> None:
+    crowd = [admitted(circuit) for _ in range(12)]
+
+    states = [circuit.state]
+    for permit in crowd[:5]:
+        permit.failed()
+    states.append(circuit.state)
+    crowd[5].succeeded()
+    for permit in crowd[6:]:
+        permit.failed()
+
+    assert [*states, circuit.state] == ["closed", "closed", "open"]
 
 
 def test_a_prober_that_died_blocks_nobody_for_ever(circuit: Circuit, fake_time: FakeTime) -> None:

@@ -222,6 +222,23 @@ class TestBytesThatLie:
         assert http.ask().status_code == 200
 
 
+def test_who_leaves_amid_a_question_leaves_no_trace(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox, http = serve()
+    head = (
+        "POST /api/v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {sandbox.api_key}\r\nContent-Length: 100\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as connection:
+        connection.sendall(head.encode() + b'{"model":')
+        http.until(lambda: sandbox.most_at_once == 1)
+    http.until(lambda: not sandbox._plan._at_once)
+    assert http.ask().status_code == 200
+    assert caplog.records == []
+    assert sandbox.requests == {MODEL: 1}
+
+
 @BOTH
 @pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_after_any_fault_the_next_answer_is_healthy(
