@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_tale import __main__ as program
-from langchain_tale import cli
 from langchain_tale.catalogue import OpenRouterModel
 from langchain_tale.cli import run
+from langchain_tale.cli import tell as telling
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.sandbox.engines import ScriptedEngine
 
@@ -147,7 +147,7 @@ def test_models_after_the_first_are_fallbacks(
 def test_a_story_that_was_cut_off_says_so(
     teller: Storyteller, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_story_chain", _limited_chain)
+    monkeypatch.setattr(telling, "story_chain", _limited_chain)
 
     assert run(FOX) == 0
     assert "cut off" in told(capsys)[1]
@@ -242,7 +242,7 @@ def test_an_interruption_leaves_the_file_as_it_was(
 ) -> None:
     path = tmp_path / "fox.txt"
     path.write_text("an old story", encoding="utf-8")
-    monkeypatch.setattr(cli, "_told", _interrupted)
+    monkeypatch.setattr(telling, "_told", _interrupted)
 
     assert run([*FOX, "--out", str(path)]) == 130
 
@@ -273,7 +273,7 @@ def test_a_reader_that_leaves_is_not_blamed_on_the_file(
     def nobody_reads(*_args: object, **_options: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr(cli, "_told", nobody_reads)
+    monkeypatch.setattr(telling, "_told", nobody_reads)
 
     # typer wraps both streams where a pipe broke; pytest puts its own back
     monkeypatch.setattr(sys, "stdout", sys.stdout)
@@ -495,11 +495,16 @@ def test_the_program_takes_its_arguments_from_the_command_line(
     assert told(capsys)[0].startswith("langchain-tale ")
 
 
+def _forget_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("langchain_tale.cli")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 @pytest.mark.parametrize("extra", ["typer", "rich"])
 def test_without_its_extra_the_program_says_how_to_install_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, extra: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "langchain_tale.cli")
+    _forget_the_program(monkeypatch)
     for name in [name for name in sys.modules if name.partition(".")[0] == extra]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, extra, None)
@@ -514,7 +519,7 @@ def test_without_its_extra_the_program_says_how_to_install_it(
 def test_an_import_that_fails_for_another_reason_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "langchain_tale.cli")
+    _forget_the_program(monkeypatch)
     monkeypatch.setitem(sys.modules, "langchain_tale.settings", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"langchain_tale\.settings"):
