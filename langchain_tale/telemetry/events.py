@@ -21,7 +21,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, ClassVar, Final
 
 _PREFIX: Final = "langchain_tale."
@@ -63,10 +62,12 @@ class Event:
         return {name: _plain(value) for name, value in known if value is not None}
 
 
-@cache
-def fact_names(kind: type[Any]) -> tuple[str, ...]:
+_FACTS: Final[dict[type[Event], tuple[str, ...]]] = {}
+
+
+def fact_names(kind: type[Event]) -> tuple[str, ...]:
     """The names of the facts that events of a kind have."""
-    return tuple(each.name for each in fields(kind))
+    return _FACTS.get(kind) or _FACTS.setdefault(kind, tuple(each.name for each in fields(kind)))
 
 
 def _plain(value: Any) -> Any:
