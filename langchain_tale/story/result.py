@@ -31,7 +31,7 @@ _MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re
 _TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoryGenerationResult:
     """A story and what is known of it.
 
@@ -59,6 +59,18 @@ class StoryGenerationResult:
     usage: UsageMetadata | None = field(default=None, kw_only=True)
     latency_s: float | None = field(default=None, kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
+
+    def __repr__(self) -> str:
+        """What it is, and not a word of it: stories name the child, and reprs end in logs."""
+        shown = {
+            "model": str(self.model),
+            "generation_id": self.generation_id,
+            "cost_usd": self.cost_usd,
+            "latency_s": self.latency_s,
+        }
+        words = f"<{len(self.content.split())} words>"
+        facts = "".join(f", {name}={fact!r}" for name, fact in shown.items() if fact is not None)
+        return f"StoryGenerationResult(content={words}{facts})"
 
     @property
     def generation_id(self) -> str | None:
