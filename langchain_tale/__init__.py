@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.context import request_id
+    from langchain_tale.telemetry.logs import configure_logging
 
 __all__ = [
     "AllModelsFailedError",
@@ -40,8 +42,10 @@ __all__ = [
     "StoryRequest",
     "TaleError",
     "circuits",
+    "configure_logging",
     "create_story_chain",
     "get_settings",
+    "request_id",
     "reset_circuits",
 ]
 
@@ -64,6 +68,8 @@ _HOMES = {
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "telemetry.context": ("request_id",),
+    "telemetry.logs": ("configure_logging",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
