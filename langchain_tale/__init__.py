@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.audit import AuditLog
 
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
+    "AuditLog",
     "BreakerPolicy",
     "ChatOpenRouter",
     "ConfigurationError",
@@ -64,6 +66,7 @@ _HOMES = {
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "telemetry.audit": ("AuditLog",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

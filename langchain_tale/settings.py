@@ -185,9 +185,12 @@ def find_api_key() -> FoundKey | None:
         ("OPENROUTER_API_KEY", found.openrouter_api_key),
     ):
         if isinstance(value, str | SecretStr) and not _is_blank(value):
-            names = {name.upper() for name, text in os.environ.items() if text}
-            secret = value if isinstance(value, SecretStr) else SecretStr(value)
-            return FoundKey(variable=variable, is_in_file=variable not in names, value=secret)
+            of_process = {name.upper() for name, text in os.environ.items() if text}
+            return FoundKey(
+                variable=variable,
+                is_in_file=not of_process & {variable, variable.partition("__")[0]},
+                value=value if isinstance(value, SecretStr) else SecretStr(value),
+            )
     return None
 
 

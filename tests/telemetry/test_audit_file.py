@@ -122,6 +122,7 @@ def test_processes_share_a_file_that_rotates_under_them(path: Path) -> None:
     assert all(each.stat().st_size <= 5_000 for each in path.parent.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # since 3.12, beside threads
 def test_a_forked_child_has_a_lock_of_its_own(file: LineFile, path: Path) -> None:
     file.append(line(1))
     assert file._fd is not None
