@@ -196,6 +196,11 @@ def _class_for(
         return errors.ContextLengthError  # recorded in 2026 without any field that says so
     if word := next((word for word in words if word in _BY_TYPE), None):
         return _BY_TYPE[word]
+    return class_for_status(status)
+
+
+def class_for_status(status: int | None) -> type[errors.ExternalServiceError]:
+    """The exception for a failure of which only the HTTP status is known, if even that."""
     is_theirs = status is None or status >= 500  # noqa: PLR2004 (HTTP's own border)
     other = errors.UnavailableError if is_theirs else errors.InvalidRequestError
     return _BY_STATUS.get(status or 0, other)

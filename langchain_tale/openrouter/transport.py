@@ -25,11 +25,13 @@ from openai import Omit
 from openai._streaming import SSEDecoder
 
 from langchain_tale import errors
+from langchain_tale.openrouter.exchanges import exchange, sending_for
 from langchain_tale.openrouter.failures import Source, error_from_body, without_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
+    from langchain_tale.openrouter.exchanges import Exchanges
     from langchain_tale.openrouter.keys import KeyRing
 
 USER_AGENT: Final = "langchain-tale"
@@ -48,6 +50,11 @@ class SyncSDK(openai.OpenAI):
         """Our own headers and the caller's; no platform facts, organization or project."""
         return _own_headers(super().default_headers)
 
+    def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
+        with exchange(request) as answered:
+            answered(response := super()._send_request(request, **kwargs))
+        return response
+
 
 class AsyncSDK(openai.AsyncOpenAI):
     """The twin of `SyncSDK`."""
@@ -56,6 +63,11 @@ class AsyncSDK(openai.AsyncOpenAI):
     def default_headers(self) -> dict[str, str | Omit]:
         """Our own headers and the caller's; no platform facts, organization or project."""
         return _own_headers(super().default_headers)
+
+    async def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
+        with exchange(request) as answered:
+            answered(response := await super()._send_request(request, **kwargs))
+        return response
 
 
 def _own_headers(headers: Mapping[str, str | Omit]) -> dict[str, str | Omit]:
@@ -190,6 +202,7 @@ class Call:
         max_retries: Retries by the SDK, and whether other keys are tried here.
         keys: The keys that may take each other's place.
         has_fallbacks: Whether OpenRouter may ask other models in its place.
+        exchanges: Who is told of each request, where a chat model asks.
     """
 
     path: str
@@ -201,6 +214,7 @@ class Call:
     max_retries: int = 0
     keys: KeyRing | None = None
     has_fallbacks: bool = False
+    exchanges: Exchanges | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the SDK's `post` or `get`, for an answer that is read raw."""
@@ -325,7 +339,8 @@ async def aevents(
 
 @contextmanager
 def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
-    response = _send(client, call)
+    with sending_for(call.exchanges):
+        response = _send(client, call)
     try:
         yield response
     finally:
@@ -334,7 +349,8 @@ def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
 
 @asynccontextmanager
 async def _asent(client: openai.AsyncOpenAI, call: Call) -> AsyncIterator[httpx2.Response]:
-    response = await _asend(client, call)
+    with sending_for(call.exchanges):
+        response = await _asend(client, call)
     try:
         yield response
     finally:

@@ -8,6 +8,7 @@
 | `RetryScheduled` | WARNING | another attempt follows a failure |
 | `ModelFellBack` | INFO | another model is asked than before |
 | `CircuitOpened`, `CircuitClosed` | WARNING, INFO | a model is passed over; is asked again |
+| `RedisLost` | WARNING | what shares the circuits does not answer; once a registry |
 | `KeyRetired` | WARNING | OpenRouter refused an API key |
 | `ModelRetired` | WARNING | a model is gone, and its successors take part; once a process |
 | `StoryTold` | INFO | a story is whole |
@@ -24,6 +25,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 _PREFIX: Final = "langchain_tale."
+ALL_OPEN: Final = "CircuitOpenError"
+"""The error of an attempt for which no model might be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +36,14 @@ class Event:
     Attributes:
         name: What happened, e.g. `"attempt.failed"`.
         level: How much it matters to `logging`.
+        is_custom: Whether LangChain's handlers hear of it, as a custom event.
         request_id: The caller's id of the logical call, or the one that was made for it.
         run_id: LangChain's id of the run of the logical call, where there is one.
     """
 
     name: ClassVar[str] = "event"
     level: ClassVar[int] = logging.DEBUG
+    is_custom: ClassVar[bool] = True
 
     request_id: str | None = None
     run_id: str | None = None
@@ -187,10 +192,10 @@ class AttemptSucceeded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryScheduled(Event):
-    """Another attempt follows a failure.
+    """Another attempt follows a failure; or the same, where every circuit is open.
 
     Attributes:
-        model: The model that failed.
+        model: The model that failed, or might not be asked.
         attempt: Which attempt failed.
         max_attempts: How many there may be.
         error: Class of the error.
@@ -213,8 +218,11 @@ class RetryScheduled(Event):
     @property
     def message(self) -> str:
         """The event as a sentence."""
-        failed = f"attempt {self.attempt} of {self.max_attempts} failed ({_failure(self)})"
+        which = f"attempt {self.attempt} of {self.max_attempts}"
         when = f"in {self.wait_s:.1f} s" if self.wait_s else "at once"
+        if self.error == ALL_OPEN:
+            return f"{which} waits for a circuit; asking {self.next_model} {when}"
+        failed = f"{which} failed ({_failure(self)})"
         if self.next_model == self.model:
             return f"{failed}; retrying {when}"
         return f"{failed}; asking {self.next_model} {when}"
@@ -287,6 +295,30 @@ class CircuitClosed(Event):
     def message(self) -> str:
         """The event as a sentence."""
         return f"the circuit of {self.model} closed; it is asked again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisLost(Event):
+    """The Redis that shares circuits does not answer.
+
+    Attributes:
+        address: Host and port, or the socket's path; never a password.
+        error: Class of the error.
+    """
+
+    name: ClassVar[str] = "redis.lost"
+    level: ClassVar[int] = logging.WARNING
+
+    address: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        """The event as a sentence."""
+        return (
+            f"Redis at {self.address} is away ({self.error}); "
+            "circuits of this process alone until it is back"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,6 +506,7 @@ class ApiCalled(Event):
     """
 
     name: ClassVar[str] = "api.called"
+    is_custom: ClassVar[bool] = False
 
     model: str
     outcome: str
