@@ -49,14 +49,14 @@ def line_of(event: ApiCalled) -> bytes:
     facts = {name: getattr(event, name) for name in FIELDS}
     facts["time"] = event.time.astimezone(UTC).isoformat(timespec="milliseconds")
     facts["key_hint"] = event.key_hint and event.key_hint[-_HINT_CHARS:]
-    facts["cost_usd"] = _finite(event.cost_usd)
+    facts["cost_usd"] = _number(event.cost_usd)
     facts["latency_s"] = event.latency_s and round(event.latency_s, 3)
     return (_encode(facts) + "\n").encode()
 
 
-def _finite(usd: float | None) -> float | None:
-    """A server may say anything; JSON has no word for NaN."""
-    return usd if usd is not None and math.isfinite(usd) else None
+def _number(said: Any) -> float | None:
+    """What a server calls a cost, where it is one; JSON has no word for NaN."""
+    return said if isinstance(said, int | float) and math.isfinite(said) else None
 
 
 def records_in(files: Iterable[IO[bytes]]) -> Iterator[dict[str, Any]]:

@@ -89,8 +89,8 @@ def test_times_are_in_utc(path: Path) -> None:
     assert records(path)[0]["time"] == "2026-11-23T04:05:06.789+00:00"
 
 
-@pytest.mark.parametrize("usd", [float("nan"), float("inf")])
-def test_a_cost_that_is_no_number_is_null(path: Path, usd: float) -> None:
+@pytest.mark.parametrize("usd", [float("nan"), float("inf"), "0.1", {"total": 1}])
+def test_a_cost_that_is_no_number_is_null(path: Path, usd: Any) -> None:
     with AuditLog(path):
         emit(call(cost_usd=usd))
 
