@@ -59,10 +59,15 @@ async def examine(
         settings, key = get_settings().ai_service, find_api_key()
     except ConfigurationError as error:
         is_file = env_file.status == "failed"
-        wrong = Finding(check="settings", status="failed", text=str(error).rstrip("."))
+        wrong = Finding(
+            check="settings",
+            status="failed",
+            text=str(error).rstrip("."),
+            advice="correct it or take it out",
+        )
         seen = skipped("settings", "not read: the file comes first") if is_file else wrong
         return [env_file, seen, *(skipped(check, _SETTINGS_FIRST) for check in ("key", *_ONLINE))]
-    local = [env_file, Finding(check="settings", status="ok", text="all are allowed")]
+    local = [env_file, Finding(check="settings", status="ok", text="all valid")]
     slugs = slugs or [settings.default_model]
     proxies = getproxies()
     http = _client(settings.base_url, proxies)

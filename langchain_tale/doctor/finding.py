@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
 Status = Literal["ok", "failed", "skipped"]
 
@@ -48,3 +49,17 @@ class Finding:
 def skipped(check: str, why: str) -> Finding:
     """A check that there was no way or no reason to do."""
     return Finding(check=check, status="skipped", text=why)
+
+
+def dollars(usd: Decimal | float) -> str:
+    """Money for people to read.
+
+    Example:
+        >>> dollars(5), dollars(0.15), dollars(0.0000225)
+        ('$5.00', '$0.15', '$0.0000225')
+    """
+    amount = float(usd)
+    if amount == 0 or round(amount, 2) == amount:
+        return f"${amount:,.2f}"
+    decimals = 2 if abs(amount) >= 1 else 7
+    return f"${amount:,.{decimals}f}".rstrip("0")

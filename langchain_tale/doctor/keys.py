@@ -6,7 +6,7 @@ import re
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_tale.doctor.finding import Finding
+from langchain_tale.doctor.finding import Finding, dollars
 from langchain_tale.errors import AuthenticationError
 
 if TYPE_CHECKING:
@@ -162,17 +162,3 @@ def _span(seconds: float) -> str:
 
 def _number(usd: Decimal | None) -> float | None:
     return None if usd is None else float(usd)
-
-
-def dollars(usd: Decimal | float) -> str:
-    """Money for people to read.
-
-    Example:
-        >>> dollars(5), dollars(0.15), dollars(0.0000225)
-        ('$5.00', '$0.15', '$0.0000225')
-    """
-    amount = float(usd)
-    if amount == 0 or round(amount, 2) == amount:
-        return f"${amount:,.2f}"
-    decimals = 2 if abs(amount) >= 1 else 7
-    return f"${amount:,.{decimals}f}".rstrip("0")

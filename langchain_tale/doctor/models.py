@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tale.catalogue import OpenRouterModel, known_model
-from langchain_tale.doctor.finding import Finding
-from langchain_tale.doctor.keys import dollars
+from langchain_tale.doctor.finding import Finding, dollars
 from langchain_tale.errors import ModelNotFoundError
 
 if TYPE_CHECKING:

@@ -99,10 +99,11 @@ def proxy_unusable(
     """A proxy that no client can be made for."""
     proxy = proxy_for(base_url, proxies)
     shown = _UNREADABLE if proxy is None else without_credentials(proxy)
+    text = f"it has {shown}" if shown == _UNREADABLE else f"{shown} cannot be used"
     return Finding(
         check="proxy",
         status="failed",
-        text=f"{shown} cannot be used",
+        text=text,
         advice="pip install 'httpx2[socks]'"
         if isinstance(error, ImportError)
         else "write it like http://host:port in HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
