@@ -447,6 +447,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
 
     assert failures(findings) == ["connection"]
     assert findings["connection"].text == f"{base_url}: no answer in time"
+    assert "firewall" in findings["connection"].advice
 
 
 async def test_another_address_of_the_same_server(

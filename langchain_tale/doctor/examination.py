@@ -14,7 +14,7 @@ from langchain_tale.doctor.finding import Finding, skipped
 from langchain_tale.errors import ConfigurationError, RequestTimeoutError, TaleError
 from langchain_tale.openrouter import account
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
-from langchain_tale.openrouter.reach import Reach, http_client, reach
+from langchain_tale.openrouter.reach import Reach, explained, http_client, reach
 from langchain_tale.settings import ENV_FILE, find_api_key, get_settings
 
 if TYPE_CHECKING:
@@ -174,7 +174,10 @@ class _Questions:
         """Whether there is a way to OpenRouter, asked without the key."""
         asked = reach(self.http, self.base_url, timeout_s=self.timeout_s, now=now)
         answer = await self._answer(asked)
-        return Reach(error=_LATE) if isinstance(answer, TaleError) else answer
+        if isinstance(answer, Reach):
+            return answer
+        why, advice = explained(TimeoutError())
+        return Reach(error=why, advice=advice)
 
     async def key(self) -> KeyRecord | TaleError | None:
         """What OpenRouter says of the key; None where there is none to be sent."""

@@ -132,8 +132,8 @@ def explained(error: Exception) -> tuple[str, str]:
             return why, "check the clock; where a proxy opens TLS, name its CA in SSL_CERT_FILE"
     if isinstance(error, httpx2.ProxyError):
         return f"the proxy refuses ({error})", "check the proxy's address, user and password"
-    if isinstance(error, httpx2.TimeoutException):
-        return "no answer in time", "check the network and the firewall"
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
+        return "no answer in time", "check the network, the DNS and the firewall"
     if isinstance(error, httpx2.ConnectError):
         return "the connection is refused or lost", "check the network, base_url and proxies"
     return f"the answer is none ({type(error).__name__})", "check base_url and proxies"
