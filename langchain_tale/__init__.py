@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.audit import AuditLog
     from langchain_tale.telemetry.context import request_id
     from langchain_tale.telemetry.logs import configure_logging
 
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
+    "AuditLog",
     "BreakerPolicy",
     "ChatOpenRouter",
     "ConfigurationError",
@@ -68,6 +70,7 @@ _HOMES = {
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "telemetry.audit": ("AuditLog",),
     "telemetry.context": ("request_id",),
     "telemetry.logs": ("configure_logging",),
 }
