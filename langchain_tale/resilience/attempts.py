@@ -31,6 +31,7 @@ from tenacity import (
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
+    BudgetSpentError,
     CircuitOpenError,
     RequestTimeoutError,
 )
@@ -234,6 +235,8 @@ class Walk:
             error=error,
             provider_name=getattr(error, "provider_name", None),
             cost_usd=getattr(error, "cost_usd", None),
+            input_tokens=getattr(error, "input_tokens", None),
+            output_tokens=getattr(error, "output_tokens", None),
         )
 
     def add(self, name: str, circuit: Circuit | None = None) -> None:
@@ -264,6 +267,9 @@ class Walk:
             return False
         if error is self._refusal:
             return False
+        if isinstance(error, BudgetSpentError):  # nothing was sent, so there is nothing to log
+            self._settle("abandoned")
+            return False
         self.failed(error)
         following = self._after(error)
         if following is not None:
@@ -271,7 +277,13 @@ class Walk:
         return following is not None
 
     def outcome(self, error: Exception) -> Exception:
-        """What to raise: the error itself after one try, or all of them after several."""
+        """What to raise: the error itself after one try, or all of them after several.
+
+        A budget that is spent has the last word: it is the caller's, and `attempts` has the tries.
+        """
+        if isinstance(error, BudgetSpentError):
+            error.attempts = tuple(self.log)
+            return error
         if len(self.log) <= 1:
             only = self.log[0].error if self.log else None
             return only if only is not None and error is self._refusal else error

@@ -42,6 +42,7 @@ _HOPELESS: Final = Verdict(same_model=False, other_model=False)
 
 # First match wins, so a subclass stands above its base.
 _TABLE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
+    (errors.BudgetSpentError, _HOPELESS),
     (errors.ModerationError, _HOPELESS),
     (errors.RefusedReplyError, _REFUSED),
     (errors.UnparsableReplyError, _REFUSED),
