@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langchain_tale.errors import (
         AllModelsFailedError,
         Attempt,
+        BudgetSpentError,
         ConfigurationError,
         ExternalServiceError,
         TaleError,
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.budget import Budget
+    from langchain_tale.telemetry.metrics import StoryMetrics
 
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
     "BreakerPolicy",
+    "Budget",
+    "BudgetSpentError",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
@@ -37,6 +42,7 @@ __all__ = [
     "ResilientChatModel",
     "RetryPolicy",
     "StoryGenerationResult",
+    "StoryMetrics",
     "StoryRequest",
     "TaleError",
     "circuits",
@@ -52,6 +58,7 @@ _HOMES = {
     "errors": (
         "AllModelsFailedError",
         "Attempt",
+        "BudgetSpentError",
         "ConfigurationError",
         "ExternalServiceError",
         "TaleError",
@@ -64,6 +71,8 @@ _HOMES = {
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "telemetry.budget": ("Budget",),
+    "telemetry.metrics": ("StoryMetrics",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
