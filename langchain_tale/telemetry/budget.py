@@ -52,7 +52,8 @@ class Budget(BaseCallbackHandler):
     those that report them.
 
     As `callbacks=` of a chat model, rather than of a call, it refuses whole calls only:
-    LangChain keeps a model's own handlers from the runs below.
+    LangChain keeps a model's own handlers from the runs below. The retries of a bare model's
+    own SDK are part of its call, and not refused either.
 
     A copy, deep or not, is the same budget. A pickled copy goes on by itself, unless the
     ledger is shared.

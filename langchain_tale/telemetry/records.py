@@ -59,7 +59,8 @@ class CallMetrics:
         fallbacks: Calls that another model answered than was asked first; of a model: that
             another one answered than this.
         latency: Of what was answered: overall from the call to the end of its answer, waits
-            and failed attempts included; of a model, its own attempts alone.
+            and failed attempts included; of a model, its own attempts alone, in calls of
+            several attempts to the millisecond.
         first_token: Of what was streamed, from the call (of a model: from its attempt) to the
             first content.
         input_tokens: Tokens read, by failed attempts too where they tell.
