@@ -13,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_tale.errors import BudgetSpentError, ConfigurationError
 from langchain_tale.telemetry.ledger import Ledger, LocalLedger, Spent
-from langchain_tale.telemetry.readings import Tried, read_answer, read_error
+from langchain_tale.telemetry.readings import Ending, Tried, read_answer, read_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,11 +32,13 @@ class _Run:
 
     Attributes:
         call: The call that an attempt belongs to.
-        counted: What was counted already, by the attempts of a call.
+        counted: What the attempts of a call have counted.
+        counted_last: What the last of them has.
     """
 
     call: _Run | None = None
     counted: Spent = _NOTHING
+    counted_last: Spent = _NOTHING
 
 
 class Budget(BaseCallbackHandler):
@@ -170,29 +172,33 @@ class Budget(BaseCallbackHandler):
             raise self._refusal(spent, run_id)
         with self._lock:
             call = None if parent_run_id is None else self._open.get(parent_run_id)
+            if call is not None:
+                call.counted_last = _NOTHING
             self._open[run_id] = _Run(call)
             if len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """Count what an answer cost."""
-        self._settle(run_id, read_answer(response).tried)
+        self._settle(run_id, read_answer(response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Count what a failure cost."""
         self._settle(run_id, read_error(error, kwargs.get("response")))
 
-    def _settle(self, run_id: UUID, tried: Iterable[Tried]) -> None:
+    def _settle(self, run_id: UUID, ending: Ending) -> None:
         """Count a run once: of a call, what its attempts have not counted already."""
-        told = _sum(tried)
+        told = _sum(ending.tried)
         with self._lock:
             run = self._open.pop(run_id, None)
             if run is None:
                 return
             if run.call is not None:
                 run.call.counted = _added(run.call.counted, told)
-            usd = max(Decimal(0), told.usd - run.counted.usd)
-            tokens = max(0, told.tokens - run.counted.tokens)
+                run.call.counted_last = told
+        known = run.counted if ending.is_logged else run.counted_last
+        usd = max(Decimal(0), told.usd - known.usd)
+        tokens = max(0, told.tokens - known.tokens)
         if usd or tokens:
             self._ledger.add(usd, tokens)
 

@@ -152,12 +152,12 @@ class StoryMetrics(BaseCallbackHandler):
         run = self._closed(run_id)
         if run is None:
             return
-        answer = read_answer(response)
-        if answer.is_cached:
+        ending = read_answer(response)
+        if ending.is_cached:
             with self._lock:
                 self._book.cached(run.model)
             return
-        self._end(run, answer.tried, "answered")
+        self._end(run, ending.tried, "answered")
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A call failed, or was given up by its caller."""
@@ -187,7 +187,7 @@ class StoryMetrics(BaseCallbackHandler):
             return self._open.pop(run_id, None)
 
     def _fail(self, run: _Run, error: BaseException, response: Any = None) -> None:
-        tried, name = read_error(error, response), type(error).__name__
+        tried, name = read_error(error, response).tried, type(error).__name__
         if isinstance(error, Exception):
             call_error = name if isinstance(error, NOT_SENT) else None
             self._end(run, tried, "failed", error=call_error)

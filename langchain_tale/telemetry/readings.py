@@ -54,39 +54,42 @@ class Tried:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
+class Ending:
     """What a run ended with.
 
     Attributes:
-        tried: Its attempts in order; the last one gave the answer.
+        tried: Its attempts in order; the last one gave the answer, if there is one.
         is_cached: Whether it came from LangChain's cache, without any request.
+        is_logged: Whether all attempts are known; else it is the last one.
     """
 
     tried: list[Tried]
     is_cached: bool = False
+    is_logged: bool = False
 
 
-def read_answer(response: LLMResult) -> Answer:
+def read_answer(response: LLMResult) -> Ending:
     """The attempts of a run that ended with an answer."""
     message = _message_of(response)
     if message is None:
-        return Answer(tried=[Tried()])
+        return Ending(tried=[Tried()])
     usage: Mapping[str, Any] = message.usage_metadata or {}
     if "total_cost" in usage and not usage["total_cost"]:  # langchain-core's mark of its cache
-        return Answer(tried=[], is_cached=True)
+        return Ending(tried=[], is_cached=True)
     metadata = message.response_metadata
     reported = metadata.get("token_usage")
     reported = reported if isinstance(reported, Mapping) else {}
-    tried = _tried(metadata.get("attempts"))
+    log = _log_of(metadata)
+    tried = [_of_facts(facts) for facts in log] or [Tried()]
     last = tried[-1]
     last.answered_by = metadata.get("model_name") or metadata.get("model") or last.answered_by
     last.input_tokens = _whole(usage.get("input_tokens"), reported.get("prompt_tokens"))
     last.output_tokens = _whole(usage.get("output_tokens"), reported.get("completion_tokens"))
     last.cost_usd = last.cost_usd or _money(metadata.get("cost"), reported.get("cost"))
-    return Answer(tried=tried)
+    return Ending(tried=tried, is_logged=bool(log))
 
 
-def read_error(error: BaseException, response: Any = None) -> list[Tried]:
+def read_error(error: BaseException, response: Any = None) -> Ending:
     """The attempts of a run that ended with an error.
 
     Args:
@@ -96,16 +99,16 @@ def read_error(error: BaseException, response: Any = None) -> list[Tried]:
     """
     log = getattr(error, "attempts", None)
     if isinstance(log, tuple) and log:
-        return [_of_attempt(attempt) for attempt in log]
+        return Ending(tried=[_of_attempt(attempt) for attempt in log], is_logged=True)
     if isinstance(error, NOT_SENT):
-        return []
+        return Ending(tried=[])
     only = read_answer(response).tried[-1] if _is_told(response) else Tried()
     only.model = getattr(error, "model", None)
     only.error = type(error).__name__ if isinstance(error, Exception) else None
     only.input_tokens = _whole(getattr(error, "input_tokens", None), only.input_tokens)
     only.output_tokens = _whole(getattr(error, "output_tokens", None), only.output_tokens)
     only.cost_usd = _money(getattr(error, "cost_usd", None), only.cost_usd)
-    return [only]
+    return Ending(tried=[only])
 
 
 def _message_of(response: LLMResult) -> AIMessage | None:
@@ -121,9 +124,11 @@ def _is_told(response: Any) -> bool:
     return message is not None and message.usage_metadata is not None
 
 
-def _tried(log: Any) -> list[Tried]:
-    is_log = bool(log) and isinstance(log, list) and all(isinstance(each, dict) for each in log)
-    return [_of_facts(facts) for facts in log] if is_log else [Tried()]
+def _log_of(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The log of the attempts, or nothing."""
+    log = metadata.get("attempts")
+    is_log = isinstance(log, list) and all(isinstance(each, Mapping) for each in log)
+    return log if is_log and log is not None else []
 
 
 def _of_facts(facts: Mapping[str, Any]) -> Tried:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessageChunk
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from tests.conftest import FakeTime
@@ -351,6 +352,28 @@ def test_a_stream_that_is_left_costs_what_it_told(sandbox: Sandbox, fake_time: F
         assert late.spent_usd > 0
         assert late.spent_tokens > 0
         assert len(early._open) == len(late._open) == 0
+
+
+def test_a_stream_that_is_left_costs_what_its_failed_attempts_did(
+    faulty: Callable[..., Sandbox], fake_time: FakeTime
+) -> None:
+    sandbox = faulty({MINI: [STARVED, None] * 2})
+    model = safe_model(sandbox, fake_time, MINI)
+    early, late = Budget(usd=PENNY), Budget(usd=PENNY)
+
+    def left_at(fact: str, budget: Budget) -> AIMessageChunk:
+        stream: Any = model.stream("x", {"callbacks": [budget]})
+        chunk: AIMessageChunk = next(chunk for chunk in stream if getattr(chunk, fact))
+        stream.close()
+        return chunk
+
+    left_at("content", early)
+    answer = left_at("usage_metadata", late)
+
+    assert early.spent_usd > 0
+    assert answer.usage_metadata is not None
+    assert late.spent_usd == pytest.approx(early.spent_usd + answer.response_metadata["cost"])
+    assert late.spent_tokens == early.spent_tokens + answer.usage_metadata["total_tokens"]
 
 
 def test_threads_share_it(sandbox: Sandbox, fake_time: FakeTime) -> None:
