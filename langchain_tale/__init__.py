@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langchain_tale.errors import (
         AllModelsFailedError,
         Attempt,
+        BudgetSpentError,
         ConfigurationError,
         ExternalServiceError,
         TaleError,
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.audit import AuditLog
+    from langchain_tale.telemetry.budget import Budget
     from langchain_tale.telemetry.context import request_id
     from langchain_tale.telemetry.logs import configure_logging
+    from langchain_tale.telemetry.metrics import StoryMetrics
 
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
+    "AuditLog",
     "BreakerPolicy",
+    "Budget",
+    "BudgetSpentError",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
@@ -39,6 +46,7 @@ __all__ = [
     "ResilientChatModel",
     "RetryPolicy",
     "StoryGenerationResult",
+    "StoryMetrics",
     "StoryRequest",
     "TaleError",
     "circuits",
@@ -56,6 +64,7 @@ _HOMES = {
     "errors": (
         "AllModelsFailedError",
         "Attempt",
+        "BudgetSpentError",
         "ConfigurationError",
         "ExternalServiceError",
         "TaleError",
@@ -68,8 +77,11 @@ _HOMES = {
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "telemetry.audit": ("AuditLog",),
+    "telemetry.budget": ("Budget",),
     "telemetry.context": ("request_id",),
     "telemetry.logs": ("configure_logging",),
+    "telemetry.metrics": ("StoryMetrics",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

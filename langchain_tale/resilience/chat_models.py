@@ -76,6 +76,8 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     Raises:
         AllModelsFailedError: Several attempts failed; `.attempts` has each with its error.
             A single attempt that nothing can mend raises its own error.
+        BudgetSpentError: A `Budget` among the callbacks is spent; `.attempts` has what came
+            before.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

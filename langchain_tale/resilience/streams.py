@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_tale.errors import EmptyReplyError, ExternalServiceError
+from langchain_tale.errors import BudgetSpentError, EmptyReplyError, ExternalServiceError
 from langchain_tale.resilience.accepting import Accept, acheck, check
 from langchain_tale.resilience.members import facts_of
 from langchain_tale.resilience.opened import Opened
@@ -190,7 +190,7 @@ class Streaming:
 
     def _give_up(self, error: Exception) -> NoReturn:
         final = self.call.walk.outcome(error)
-        if self.telling.text and isinstance(final, ExternalServiceError):
+        if self.telling.text and isinstance(final, ExternalServiceError | BudgetSpentError):
             final.partial_text = self.telling.text
         if final is error:
             raise error

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.continuing import OnBrokenStream
+    from langchain_tale.telemetry.budget import Budget
 
 TOKENS_PER_WORD: Final = 4
 """Room for the wordiest tokenizers and languages, and for a story longer than asked."""
@@ -35,6 +36,7 @@ def create_story_chain(
     retry: RetryPolicy | None = None,
     zdr: bool = False,
     on_broken_stream: OnBrokenStream = "raise",
+    budget: Budget | None = None,
     timing: Timing | None = None,
     **model_options: Any,
 ) -> Runnable[StoryInput, StoryGenerationResult]:
@@ -53,6 +55,7 @@ def create_story_chain(
         zdr: Ask for endpoints that retain nothing, whether there is a name or not.
         on_broken_stream: What a stream that breaks amid the story comes to: `"raise"`,
             `"restart"` or `"continue"`; see `ResilientChatModel`.
+        budget: What may be spent; once it is, nothing more is asked. Others may share it.
         timing: Clock, sleep and randomness, for tests.
         **model_options: For every model given by name, e.g. `api_key`, `temperature`.
 
@@ -63,6 +66,7 @@ def create_story_chain(
         ConfigurationError: No key or no models, before anything is sent; from the chain, a
             request that is not allowed.
         ExternalServiceError: From the chain, when no model told a story.
+        BudgetSpentError: From the chain, when nothing may be asked any more.
 
     Example:
         ```python
@@ -83,12 +87,18 @@ def create_story_chain(
         room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
         fitted = [_fitted(model, request, room, zdr=zdr) for model in storytellers]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        steps = prompt | resilient(fitted, retry=retry, **loop) | StoryParser(scope=scope)
+        model = _within(budget, resilient(fitted, retry=retry, **loop))
+        steps = prompt | model | StoryParser(scope=scope)
         return steps.with_config(metadata={REQUEST_ID: scope.request_id})
 
     request = RunnableLambda(as_story_request, name="story_request")
     chain = (request | RunnableLambda(story, name="story")).with_config(run_name="story_chain")
     return chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult)  # type: ignore[arg-type]  # a union
+
+
+def _within(budget: Budget | None, model: ResilientChatModel) -> Runnable[Any, Any]:
+    """The model under a budget; beside the handlers that a call comes with, not in their place."""
+    return model if budget is None else model.with_config(callbacks=[budget])
 
 
 def _given(*, timing: Timing | None, on_broken_stream: OnBrokenStream) -> dict[str, Any]:
