@@ -78,7 +78,7 @@ def malformed(how: str, body: Any, source: Source) -> MalformedReplyError:
     """The error for an answer that cannot be read."""
     ids = source.ids(body if isinstance(body, Mapping) else {})
     msg = f"{source.model} answered {how}; try again or another model."
-    return MalformedReplyError(msg, model=source.model, raw=body, **ids)
+    return MalformedReplyError(msg, model=source.model, raw=source.kept(body), **ids)
 
 
 def harmless(error: Exception) -> Exception | None:
@@ -130,7 +130,8 @@ def empty_reply(
         msg = f"{source.model} reached max_tokens{spent} before it said anything; raise max_tokens."
     else:
         msg = f"{source.model} finished without saying anything; try again or another model."
-    error = EmptyReplyError(msg, model=source.model, raw=body, **source.ids(body))
+    kept = source.kept(body)
+    error = EmptyReplyError(msg, model=source.model, raw=kept, **source.ids(body))
     error.finish_reason = finish_reason
     return error
 
