@@ -17,7 +17,14 @@ from langchain_core.runnables.config import ensure_config
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.accepting import Accept, acheck, both, check, message_of
+from langchain_tale.resilience.accepting import (
+    Accept,
+    AcceptBeginning,
+    acheck,
+    both,
+    check,
+    message_of,
+)
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.calls import Call
 from langchain_tale.resilience.composing import (
@@ -78,6 +85,8 @@ class ResilientChatModel(BaseChatModel):
         accept: A check inside the loop: None, True or nothing for an answer that will do;
             False, or a sentence that says why, for one that will not. A ValueError counts as
             such a sentence. With it a stream is handed on once its answer is accepted.
+        accept_beginning: Under `accept`: given the text of a stream so far, whether it may be
+            handed on at once. Then there is no way back, and `accept` does not see the rest.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -92,6 +101,7 @@ class ResilientChatModel(BaseChatModel):
     breaker: BreakerPolicy | None = Field(default_factory=BreakerPolicy)
     on_broken_stream: OnBrokenStream = "raise"
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
+    accept_beginning: AcceptBeginning | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -174,7 +184,7 @@ class ResilientChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         call = self._call(parent_of(run_manager), messages)
         telling = Telling(messages, self.on_broken_stream)
-        return Streaming(call, telling, self.accept, {"stop": stop, **kwargs}).chunks()
+        return self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
 
     async def _astream(
         self,
@@ -185,10 +195,13 @@ class ResilientChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._call(parent_of(run_manager), messages)
         telling = Telling(messages, self.on_broken_stream)
-        streaming = Streaming(call, telling, self.accept, {"stop": stop, **kwargs})
+        streaming = self._streaming(call, telling, {"stop": stop, **kwargs})
         async with aclosing(streaming.achunks()) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    def _streaming(self, call: Call, telling: Telling, kwargs: dict[str, Any]) -> Streaming:
+        return Streaming(call, telling, self.accept, kwargs, self.accept_beginning)
 
     # ── the runs that attempts belong to ────────────────────────────────────
 

@@ -31,6 +31,7 @@ class Opened(Generic[ChunksT, StackT]):
         head: The chunks up to the first content.
         metadata: What all chunks said about the answer.
         texts: What was said so far.
+        is_handed_on: Whether the consumer has its beginning, or will have it now.
     """
 
     rest: ChunksT
@@ -39,6 +40,7 @@ class Opened(Generic[ChunksT, StackT]):
     head: list[ChatGenerationChunk] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    is_handed_on: bool = False
 
     def starts_with(self, chunk: ChatGenerationChunk) -> bool:
         """Keep a chunk of the head; True once there is content, and so no way back."""
@@ -53,6 +55,11 @@ class Opened(Generic[ChunksT, StackT]):
         self.metadata |= chunk.message.response_metadata
 
     @property
+    def text(self) -> str:
+        """What was said so far, as one."""
+        return "".join(self.texts)
+
+    @property
     def message(self) -> BaseMessage:
         """The answer so far."""
         whole = merge_chat_generation_chunks(list(self.head))
@@ -60,4 +67,4 @@ class Opened(Generic[ChunksT, StackT]):
 
     def finish(self) -> None:
         """Give the run of the attempt the whole message."""
-        self.answer.message = AIMessage("".join(self.texts), response_metadata=self.metadata)
+        self.answer.message = AIMessage(self.text, response_metadata=self.metadata)
