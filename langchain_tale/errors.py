@@ -3,6 +3,7 @@
 ```
 TaleError                            `except TaleError` catches ours, and only ours
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
+│   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
     │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
@@ -48,6 +49,24 @@ class TaleError(Exception):
 
 class ConfigurationError(TaleError, ValueError):
     """Nothing was sent: a key is missing, or a setting or argument is not allowed."""
+
+
+class UnfitRequestError(ConfigurationError):
+    """A request that makes no story for a child; no storyteller was asked.
+
+    Its message is kind and in the language of the request, to be shown as it is. It quotes
+    nothing of the request.
+
+    Attributes:
+        theme: `"sexual"`, `"violent"`, `"self_harm"`, `"drugs"`, `"hate"`, `"crude"`, or
+            `"other"` where a judge said no.
+        field: The field of the request that asks for it, where that is known.
+    """
+
+    def __init__(self, message: str, *, theme: str = "other", field: str | None = None) -> None:
+        super().__init__(message)
+        self.theme = theme
+        self.field = field
 
 
 LoggedError = Annotated[

@@ -110,24 +110,25 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     def _transform(self, input: Iterator[Any]) -> Iterator[StoryGenerationResult]:  # noqa: A002 (langchain-core's name)
         """A stream that is begun again is a story that is begun again."""
-        tellings = _Tellings()
+        tellings = Tellings()
         while not tellings.are_over:
             yield from super()._transform(tellings.one_of(input))
 
     async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[StoryGenerationResult]:  # noqa: A002 (as above)
-        tellings = _Tellings()
+        tellings = Tellings()
         while not tellings.are_over:
             async for result in super()._atransform(tellings.aone_of(input)):
                 yield result
 
 
-class _Tellings:
+class Tellings:
     """A stream of chunks as the tellings it holds: only the last of them counts."""
 
     def __init__(self) -> None:
         self.are_over = False
 
     def one_of(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        """The chunks of the next telling."""
         for chunk in chunks:
             if _begins_again(chunk):
                 return
@@ -135,6 +136,7 @@ class _Tellings:
         self.are_over = True
 
     async def aone_of(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The twin of `one_of`."""
         async for chunk in chunks:
             if _begins_again(chunk):
                 return
