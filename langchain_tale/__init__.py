@@ -14,15 +14,22 @@ if TYPE_CHECKING:
         ConfigurationError,
         ExternalServiceError,
         TaleError,
+        UnfitRequestError,
     )
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
     from langchain_tale.resilience.breaker import circuits, reset_circuits
     from langchain_tale.resilience.chat_models import ResilientChatModel
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.settings import get_settings
+    from langchain_tale.story.book.chain import create_storybook_chain
+    from langchain_tale.story.book.result import StorybookResult
+    from langchain_tale.story.book.story import Story
     from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.choosing import achoose_models, choose_models
+    from langchain_tale.story.ranking import ModelWeights
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.story.unfit.guard import RequestGuard
 
 __all__ = [
     "AllModelsFailedError",
@@ -32,15 +39,23 @@ __all__ = [
     "ConfigurationError",
     "ExternalServiceError",
     "ModelInfo",
+    "ModelWeights",
     "OpenRouterClient",
     "OpenRouterModel",
+    "RequestGuard",
     "ResilientChatModel",
     "RetryPolicy",
+    "Story",
     "StoryGenerationResult",
     "StoryRequest",
+    "StorybookResult",
     "TaleError",
+    "UnfitRequestError",
+    "achoose_models",
+    "choose_models",
     "circuits",
     "create_story_chain",
+    "create_storybook_chain",
     "get_settings",
     "reset_circuits",
 ]
@@ -55,15 +70,22 @@ _HOMES = {
         "ConfigurationError",
         "ExternalServiceError",
         "TaleError",
+        "UnfitRequestError",
     ),
     "openrouter.chat_models": ("ChatOpenRouter",),
     "resilience.breaker": ("circuits", "reset_circuits"),
     "resilience.chat_models": ("ResilientChatModel",),
     "resilience.policy": ("BreakerPolicy", "RetryPolicy"),
     "settings": ("get_settings",),
+    "story.book.chain": ("create_storybook_chain",),
+    "story.book.result": ("StorybookResult",),
+    "story.book.story": ("Story",),
     "story.chain": ("create_story_chain",),
+    "story.choosing": ("achoose_models", "choose_models"),
+    "story.ranking": ("ModelWeights",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "story.unfit.guard": ("RequestGuard",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

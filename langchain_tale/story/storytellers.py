@@ -79,7 +79,7 @@ def fit(
     if not isinstance(model, ChatOpenRouter):
         return model
     room = min(max_tokens, max_output_tokens(model) or max_tokens)
-    return private(model.with_room(room), request, zdr=zdr)
+    return private(model.with_room(room), deny=is_personal(request), zdr=zdr)
 
 
 def max_output_tokens(model: ChatOpenRouter) -> int | None:
@@ -89,18 +89,23 @@ def max_output_tokens(model: ChatOpenRouter) -> int | None:
     return listed or (known.info.max_output_tokens if isinstance(known, OpenRouterModel) else None)
 
 
-def private(model: ModelT, request: StoryRequest, *, zdr: bool = False) -> ModelT:
-    """The model with the privacy that a request needs: no provider that stores or trains.
+def private(model: ModelT, *, deny: bool, zdr: bool = False) -> ModelT:
+    """The model, asking only providers that are private enough.
 
-    So are the models that may follow a retired one, since they are copies. Another vendor's
+    So do the models that may follow a retired one, since they are copies of it. Another vendor's
     model is left as it is.
+
+    Args:
+        model: A chat model, or several under a policy.
+        deny: Whether no provider may store or train.
+        zdr: Whether none may retain anything.
     """
-    wish: dict[str, Any] = {"data_collection": "deny"} if is_personal(request) else {}
+    wish: dict[str, Any] = {"data_collection": "deny"} if deny else {}
     wish |= {"zdr": True} if zdr else {}
     if not wish:
         return model
     if isinstance(model, ResilientChatModel):
-        members = [private(member, request, zdr=zdr) for member in model.models]
+        members = [private(member, deny=deny, zdr=zdr) for member in model.models]
         return model.model_copy(update={"models": members})
     return _routed(model, wish) if isinstance(model, ChatOpenRouter) else model
 

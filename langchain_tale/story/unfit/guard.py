@@ -14,6 +14,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_tale.errors import ConfigurationError, UnfitRequestError, UnparsableReplyError
+from langchain_tale.story.personal import is_personal
 from langchain_tale.story.prompt import quoted
 from langchain_tale.story.storytellers import private
 from langchain_tale.story.unfit.rules import LOOKED_AT, THEMES, unfit_theme
@@ -93,7 +94,7 @@ class RequestGuard:
         """
         self._look(request)
         if self.judge is not None:
-            judge = private(self.judge, request)
+            judge = private(self.judge, deny=is_personal(request))
             self._obey(request, judge.invoke(_question(request)))
         return request
 
@@ -101,7 +102,7 @@ class RequestGuard:
         """The twin of `admit`."""
         self._look(request)
         if self.judge is not None:
-            judge = private(self.judge, request)
+            judge = private(self.judge, deny=is_personal(request))
             self._obey(request, await judge.ainvoke(_question(request)))
         return request
 

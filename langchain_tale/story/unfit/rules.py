@@ -25,9 +25,11 @@ LOOKED_AT: Final = ("theme", "hero", "moral", "setting", "tone", "interests")
 _LATIN_OF: Final = str.maketrans("авекмнорстухіѕјԁԛԝ", "abekmhopctyxisjdqw")
 """Cyrillic letters in the order of the Latin ones that look like them."""
 _CYRILLIC_OF: Final = str.maketrans("aekmopctyxbh", "аекморстухвн")
+_SHORT_I: Final = ("и\u0306", "й")
+"""A letter of its own, which NFKD takes for one with an accent."""
 _LETTER_OF_DIGIT: Final = str.maketrans("013457@$", "oieastas")
 _WITH_DIGITS: Final = re.compile(r"(?<!\w)(?=\w*[^\W\d_])[\w@$]*[013457@$][\w@$]*")
-_SPACED_OUT: Final = re.compile(r"(?<!\w)\w(?:[\s.\-_*]{1,2}\w){3,}(?!\w)")
+_SPACED_OUT: Final = re.compile(r"(?<!\w)\w(?:[\s.\-_*]{1,2}\w){2,}(?!\w)")
 _MIXED: Final = re.compile(r"(?=\w*[a-z])(?=\w*[а-яіѕјԁԛԝ])\w+")
 
 
@@ -87,6 +89,6 @@ def _readings(text: str) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Lower case without accents; letters of other widths and styles as the common ones."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
+    parts = unicodedata.normalize("NFKD", text.casefold()).replace(*_SHORT_I)
     bare = "".join(char for char in parts if unicodedata.category(char) not in {"Mn", "Cf", "Me"})
     return " ".join(bare.split())
