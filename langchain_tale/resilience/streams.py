@@ -133,8 +133,8 @@ class Streaming:
         return opened
 
     def _may_hand_on(self, opened: SyncOpened | AsyncOpened) -> bool:
-        """Whether there is no way back from what came so far."""
-        if self.accept is None:
+        """Whether there is no way back from what came so far; nor from what it continues."""
+        if self.accept is None or self.telling.text:
             return True
         return self.accept_beginning is not None and self.accept_beginning(opened.text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from langchain_tale import catalogue
 from langchain_tale.catalogue import OpenRouterModel, known_model, served_slug
@@ -61,8 +61,8 @@ def choose_models(
     *,
     llm: ChatOpenRouter | None = None,
     records: Iterable[ModelRecord] | None = None,
-    health: Mapping[str, Health | ModelEndpoints] | None = None,
-    measured: Mapping[str, Measured] | None = None,
+    health: Mapping[Any, Health | ModelEndpoints] | None = None,
+    measured: Mapping[Any, Measured] | None = None,
     weights: ModelWeights | None = None,
 ) -> ModelChoice:
     """Models for a story, best first: by language, length, price and health.
@@ -110,8 +110,8 @@ async def achoose_models(
     *,
     llm: ChatOpenRouter | None = None,
     records: Iterable[ModelRecord] | None = None,
-    health: Mapping[str, Health | ModelEndpoints] | None = None,
-    measured: Mapping[str, Measured] | None = None,
+    health: Mapping[Any, Health | ModelEndpoints] | None = None,
+    measured: Mapping[Any, Measured] | None = None,
     weights: ModelWeights | None = None,
 ) -> ModelChoice:
     """The twin of `choose_models`; the candidates' health is asked all at once."""
@@ -136,7 +136,7 @@ def _checked(
 
 
 def _to_ask(
-    models: Sequence[str], health: Mapping[str, Health | ModelEndpoints] | None
+    models: Sequence[str], health: Mapping[Any, Health | ModelEndpoints] | None
 ) -> list[str]:
     """The candidates whose health is neither known nor without meaning."""
     return [str(model) for model in models if model not in (health or {}) and _may_answer(model)]
@@ -177,8 +177,8 @@ def need_of(request: StoryRequest) -> Need:
 def _facts(
     models: Sequence[str],
     records: Iterable[ModelRecord] | None,
-    health: Mapping[str, Health | ModelEndpoints] | None,
-    measured: Mapping[str, Measured] | None,
+    health: Mapping[Any, Health | ModelEndpoints] | None,
+    measured: Mapping[Any, Measured] | None,
 ) -> list[Facts]:
     listing = None if records is None else {record.id: record for record in records}
     left_alone = {slug for (_, slug), state in circuits().items() if state == "open"}

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _FORMS: Final = (
     re.compile(r"[\w.+-]+\s?@\s?[\w-]+(?:\.[\w-]+)+"),  # e-mail
     re.compile(r"(?<!\w)@\w{3,}"),  # a handle
-    re.compile(r"(?:\+|(?<![\w.,+-]))(?:\d[\s().-]{0,2}){8,14}\d(?!\w)"),  # telephone, 9 to 15
-    re.compile(r"(?<![\w.,])\d{3}[\s.-]\d{4}(?![\w.,])"),  # telephone, 7
+    re.compile(
+        r"(?:\+|(?<![\w.,+-]))(?!\d+[.,]\d+(?!\S*\d))(?:\d[\s().-]{0,2}){8,14}\d(?!\w)"
+    ),  # telephone, 9 to 15
+    re.compile(r"(?<![\w.,])\d{3}[\s.-]\d{4}(?![\w.,])"),  # one of 7
     re.compile(
         r"(?<!\w)\d{1,5}[a-z]?,?\s+(?:\w+\s+){1,3}"
         r"(?:street|st|avenue|ave|road|rd|lane|ln|drive|boulevard|blvd|court|square)(?!\w)",

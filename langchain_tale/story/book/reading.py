@@ -52,6 +52,7 @@ _HARMLESS: Final = frozenset({"id", "number", "scene", "scene_number", "page", "
 """Fields that models add unasked."""
 _THOUGHTS: Final = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _ESCAPE: Final = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_CLOSERS: Final = frozenset("\"'}]")
 _WORD: Final = re.compile(r"\w+")
 _DECODER: Final = json.JSONDecoder(strict=False)
 _END: Final = re.compile(r"""[.!?…。！？।؟]["'”’»›)\]*_\s]*$""")
@@ -90,13 +91,17 @@ def read_story(text: str, *, language: str = "en") -> Reading:
 
 
 def _check_mended(text: str, found: Any, story: Story) -> None:
-    """Mending must have neither lost a word nor passed half a story off as a whole one."""
+    """Mending must have neither lost a word nor passed half a story off as a whole one.
+
+    Closing brackets may be missing; a string without its end is one that was cut off.
+    """
     written = _ESCAPE.sub(" ", text[text.find("{") : text.rfind("}") + 1] or text)
     kept = _ESCAPE.sub(" ", json.dumps(found, ensure_ascii=False))
     if Counter(_WORD.findall(written)) - Counter(_WORD.findall(kept)):
         msg = "its JSON is broken in a way that loses words"
         raise ValueError(msg)
-    if not ends_whole(story.scenes[-1].text):
+    is_open = text.rstrip("` \n\t")[-1:] not in _CLOSERS  # cut off in the midst of a string
+    if is_open or not ends_whole(story.scenes[-1].text):
         msg = "its last scene breaks off"
         raise ValueError(msg)
 

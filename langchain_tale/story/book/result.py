@@ -117,9 +117,12 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
         return story_from_prose(message.text, n_scenes=self.n_scenes, language=self.language)
 
     def _in_scenes(self, reading: Reading) -> Reading:
-        """A book in one or two scenes is none where a dozen were asked for."""
+        """A book in one or two scenes is none where a dozen were asked for.
+
+        One that had to be mended may have lost its end, and must have them all.
+        """
         told = len(reading.story.scenes)
-        if told * 2 < self.n_scenes:
+        if told * 2 < self.n_scenes or (reading.form == "repaired" and told < self.n_scenes):
             msg = f"it has {told} of {self.n_scenes} scenes"
             raise ValueError(msg)
         return reading
