@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from langchain_tale.story.book.result import StorybookResult
     from langchain_tale.story.book.story import Story
     from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.choice import ModelWeights
     from langchain_tale.story.choosing import achoose_models, choose_models
-    from langchain_tale.story.ranking import ModelWeights
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
     from langchain_tale.story.unfit.guard import RequestGuard
@@ -81,8 +81,8 @@ _HOMES = {
     "story.book.result": ("StorybookResult",),
     "story.book.story": ("Story",),
     "story.chain": ("create_story_chain",),
+    "story.choice": ("ModelWeights",),
     "story.choosing": ("achoose_models", "choose_models"),
-    "story.ranking": ("ModelWeights",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
     "story.unfit.guard": ("RequestGuard",),

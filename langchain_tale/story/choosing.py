@@ -11,8 +11,9 @@ from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter import account
 from langchain_tale.openrouter.model_records import Health, ModelEndpoints, ModelRecord
 from langchain_tale.resilience.breaker import circuits
+from langchain_tale.story.choice import ModelChoice, ModelWeights
 from langchain_tale.story.personal import is_personal
-from langchain_tale.story.ranking import Facts, ModelChoice, ModelWeights, Need, rank
+from langchain_tale.story.ranking import Facts, Need, rank
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
 
 if TYPE_CHECKING:

@@ -406,8 +406,11 @@ def test_another_vendors_model_can_tell_one() -> None:
 def test_a_refusal_is_a_refusal() -> None:
     from langchain_core.messages import AIMessage
 
-    with pytest.raises(ModerationError):
-        StorybookParser().result(AIMessage("", additional_kwargs={"refusal": "I won't."}))
+    refused = AIMessage("", additional_kwargs={"refusal": "I won't."})
+
+    for read in (StorybookParser().result, StorybookParser().refusal):
+        with pytest.raises(ModerationError):
+            read(refused)
 
 
 def test_the_parser_reads_bare_text() -> None:

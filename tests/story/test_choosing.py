@@ -15,8 +15,8 @@ from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.story.book.chain import create_storybook_chain
 from langchain_tale.story.chain import create_story_chain
+from langchain_tale.story.choice import ModelWeights
 from langchain_tale.story.choosing import achoose_models, choose_models, need_of
-from langchain_tale.story.ranking import ModelWeights
 from langchain_tale.story.request import StoryRequest
 
 if TYPE_CHECKING:

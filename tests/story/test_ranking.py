@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from langchain_tale.story.ranking import Facts, ModelChoice, ModelWeights, Need, rank
+from langchain_tale.story.choice import ModelChoice, ModelWeights
+from langchain_tale.story.ranking import Facts, Need, rank
 
 NEED = Need(language="ru", words=300, input_tokens=500, output_tokens=900, most_output_tokens=1200)
 GOOD = Facts(

@@ -49,9 +49,8 @@ h1::after {
 }
 .scene p { margin: 0 0 .9em; white-space: pre-line; }
 .scene p:last-of-type { margin-bottom: 0; }
-.scene:first-of-type p:first-of-type::first-letter {
-  float: inline-start; padding-block-start: .08em; padding-inline-end: .12em;
-  font-size: 3.1em; line-height: .8; color: var(--accent);
+.scene:first-of-type p:first-of-type:dir(ltr)::first-letter {
+  float: left; padding: .08em .12em 0 0; font-size: 3.1em; line-height: .8; color: var(--accent);
 }
 .scene img {
   display: block; width: 100%; margin-bottom: 1.5rem; border-radius: 12px;
@@ -141,8 +140,8 @@ def _blocks(story: Story, pictures: Sequence[str | None]) -> Iterator[str]:
     if story.moral:
         yield _aside(heads.moral, [f'<p dir="auto">{escape(story.moral)}</p>'])
     if story.questions:
-        items = (f'<li dir="auto">{escape(question)}</li>' for question in story.questions)
-        yield _aside(heads.questions, ["<ol>", *items, "</ol>"])
+        items = (f"<li>{escape(question)}</li>" for question in story.questions)
+        yield _aside(heads.questions, ['<ol dir="auto">', *items, "</ol>"])
     if story.characters:
         pairs = (
             f'<dt dir="auto">{escape(c.name)}</dt><dd dir="auto">{escape(c.look)}</dd>'

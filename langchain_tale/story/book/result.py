@@ -63,7 +63,12 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
         return "storybook"
 
     def refusal(self, message: AIMessage) -> str | None:
-        """Why an answer is no whole story, or None where it is: an `accept=` of the loop."""
+        """Why an answer is no whole story, or None where it is: an `accept=` of the loop.
+
+        Raises:
+            ModerationError: The model refused; asking again would not help.
+        """
+        _raise_if_refused(message)
         try:
             self._reading(message)
         except ValueError as error:
@@ -93,9 +98,7 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
 
     def result(self, message: BaseMessage, *, after: Story = _NOTHING) -> StorybookResult:
         """The result of a whole answer; scenes that were shown already stay as they were."""
-        if refused := message.additional_kwargs.get("refusal"):
-            msg = "The model refused to tell this story; change what is asked for."
-            raise ModerationError(msg, partial_text=refused, **_ids(message))
+        _raise_if_refused(message)
         try:
             reading = self._reading(message)
             story = _going_on(after, reading.story)
@@ -173,6 +176,12 @@ class _Growing:
         for chunk in others:
             first = first + chunk  # type: ignore[assignment]  # chunks add up to a chunk
         return first
+
+
+def _raise_if_refused(message: BaseMessage) -> None:
+    if refused := message.additional_kwargs.get("refusal"):
+        msg = "The model refused to tell this story; change what is asked for."
+        raise ModerationError(msg, partial_text=refused, **_ids(message))
 
 
 def _going_on(shown: Story, whole: Story) -> Story:
