@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (a dataclass's fields)
+from collections.abc import Callable, Mapping  # noqa: TC003 (a dataclass's fields)
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from langchain_tale.errors import ExternalServiceError
 from langchain_tale.openrouter.exchanges import CANCELLING, Exchanges
+from langchain_tale.telemetry.disclosure import log_response
 from langchain_tale.telemetry.events import (
     AttemptFailed,
     AttemptStarted,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+    from langchain_tale.openrouter.streams import StreamReader
     from langchain_tale.telemetry.scopes import Scope
 
 
@@ -31,11 +34,13 @@ class Asking:
         exchanges: The HTTP requests that it takes.
         is_attempt: Whether a policy asks, which tells of its attempts itself.
         said: What the answer has said of itself so far, in the words of `response_metadata`.
+        body: Returns the answer as it came so far.
     """
 
     exchanges: Exchanges
     is_attempt: bool
     said: Mapping[str, Any] = field(default_factory=dict)
+    body: Callable[[], Any] | None = None
     _usage: Any = None
     _chars: int = 0
     _began_at: float = 0.0
@@ -71,7 +76,7 @@ class Asking:
     # ── what comes in ───────────────────────────────────────────────────────
 
     def whole(self, result: ChatResult) -> ChatResult:
-        """Note a whole answer, and hand it on."""
+        """Note what a whole answer says of itself, and hand it on."""
         message: Any = result.generations[0].message
         self.said, self._usage = message.response_metadata, message.usage_metadata
         self._chars = len(message.text)
@@ -93,6 +98,12 @@ class Asking:
         self._is_whole = True
         return chunk
 
+    def reads(self, reader: StreamReader) -> StreamReader:
+        """Note who reads a streamed answer, and so knows what came of it, and hand it on."""
+        self.said = reader.facts.said
+        self.body = lambda: {**reader.facts.said, "content": reader.partial_text}
+        return reader
+
     # ── what is told ────────────────────────────────────────────────────────
 
     def _begin(self) -> None:
@@ -105,6 +116,10 @@ class Asking:
             error = None  # the caller had all of it, and left without asking for more
         self.scope.claim(error)
         self.exchanges.are_over(error, self.said)
+        body = error.raw if isinstance(error, ExternalServiceError) else None
+        read = self.body if body is None else lambda: body
+        if read is not None:
+            log_response(self.scope, self.exchanges.model, read)
         if self.is_attempt or isinstance(error, CANCELLING):
             return
         if error is None:

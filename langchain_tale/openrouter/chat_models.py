@@ -35,6 +35,7 @@ from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
 from langchain_tale.resilience.runs import Parent, named, parent_of
+from langchain_tale.telemetry.disclosure import log_prompt
 from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
@@ -227,6 +228,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
         timeout = payload.pop("timeout", self.request_timeout)
         max_retries = payload.pop("max_retries", self.max_retries)
         request = requests.request(payload, stream=exchanges.is_streamed)
+        log_prompt(exchanges.scope, str(request.body["model"]), request.body["messages"])
         return transport.Call(
             path=COMPLETIONS_PATH,
             model=str(request.body["model"]),
@@ -251,6 +253,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
             self._ensure_sync_client_available()
             call = self._call(messages, stop, asking.exchanges, kwargs)
             body, source = transport.fetch(self.root_client, call)
+            asking.body = lambda: body
             return asking.whole(protocol.read_reply(body, source))
 
     async def _agenerate(
@@ -263,6 +266,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
         async with self._asking(run_manager, kwargs, streamed=False) as asking:
             call = self._call(messages, stop, asking.exchanges, kwargs)
             body, source = await transport.afetch(self.root_async_client, call)
+            asking.body = lambda: body
             return asking.whole(protocol.read_reply(body, source))
 
     def _stream(
@@ -275,8 +279,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
         with self._asking(run_manager, kwargs, streamed=True) as asking:
             self._ensure_sync_client_available()
             call = self._call(messages, stop, asking.exchanges, kwargs)
-            reader = StreamReader(Source(call.model))
-            asking.said = reader.facts.said
+            reader = asking.reads(StreamReader(Source(call.model)))
             with (
                 _keeping_partial_text(reader),
                 transport.events(self.root_client, call) as (events, reader.source),
@@ -295,8 +298,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         async with self._asking(run_manager, kwargs, streamed=True) as asking:
             call = self._call(messages, stop, asking.exchanges, kwargs)
-            reader = StreamReader(Source(call.model))
-            asking.said = reader.facts.said
+            reader = asking.reads(StreamReader(Source(call.model)))
             connection = transport.aevents(self.root_async_client, call)
             with _keeping_partial_text(reader):
                 async with connection as (events, reader.source):

@@ -26,7 +26,8 @@ from openai._streaming import SSEDecoder
 
 from langchain_tale import errors
 from langchain_tale.openrouter.exchanges import exchange, sending_for
-from langchain_tale.openrouter.failures import Source, error_from_body, without_keys
+from langchain_tale.openrouter.failures import Source, error_from_body
+from langchain_tale.openrouter.quoting import without_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -229,7 +230,7 @@ class Call:
 
     def raise_or_change_keys(self, error: openai.APIStatusError) -> None:
         """Raise ours, unless another key is there to be tried."""
-        found = _status_error(error, self.model)
+        found = _status_error(error, self)
         key = error.response.request.headers.get("authorization", "").removeprefix("Bearer ")
         found.has_other_key = self.keys is not None and self.keys.refuse(key, found)
         if not (found.has_other_key and self.max_retries):
@@ -411,19 +412,27 @@ def _ids(sources: list[Source]) -> dict[str, Any]:
     return {name: ids.get(name) for name in ("generation_id", "request_id")}
 
 
-def _status_error(error: openai.APIStatusError, model: str) -> errors.ExternalServiceError:
+def _status_error(error: openai.APIStatusError, call: Call) -> errors.ExternalServiceError:
     response = error.response
     try:
         body: Any = response.json()
     except ValueError:
         body = response.text
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return error_from_body(body, Source(model, response.status_code, headers))
+    source = Source(call.model, response.status_code, headers, private=_private(response, call))
+    return error_from_body(body, source)
 
 
 def _source(response: httpx2.Response, call: Call) -> Source:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Source(call.model, response.status_code, headers, call.has_fallbacks)
+    private = _private(response, call)
+    return Source(call.model, response.status_code, headers, call.has_fallbacks, private)
+
+
+def _private(response: httpx2.Response, call: Call) -> tuple[Any, ...]:
+    """What was sent and no error may quote: the messages, and the key whatever it looks like."""
+    messages = (call.body or {}).get("messages")
+    return messages, response.request.headers.get("authorization")
 
 
 def _is_stream(response: httpx2.Response) -> bool:

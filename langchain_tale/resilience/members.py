@@ -189,10 +189,14 @@ def without_retries(model: BaseChatModel) -> BaseChatModel:
 
 def facts_of(metadata: dict[str, Any]) -> dict[str, Any]:
     """What an answer's `response_metadata` tells the attempt log."""
+    usage = metadata.get("token_usage")
+    usage = usage if isinstance(usage, dict) else {}
     return {
         "answered_by": metadata.get("model_name") or metadata.get("model"),
         "provider_name": metadata.get("provider_name"),
         "cost_usd": metadata.get("cost"),
+        "input_tokens": usage.get("prompt_tokens"),
+        "output_tokens": usage.get("completion_tokens"),
     }
 
 

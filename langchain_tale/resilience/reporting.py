@@ -144,6 +144,8 @@ class ToldWalk(Walk):
         """What to raise, once it is told."""
         final = super().outcome(error)
         self._scope.claim(final)
+        if final is not error:
+            final.__cause__ = error  # as `raise … from` will do, after it was told
         if not self._is_nested and self._scope.is_heard(CallFailed):
             self._tell_of_failure(final)
         return final

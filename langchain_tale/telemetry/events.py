@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
+_OK: Final = 200
 _PREFIX: Final = "langchain_tale."
 ALL_OPEN: Final = "CircuitOpenError"
 """The error of an attempt for which no model might be asked."""
@@ -474,9 +475,8 @@ class CallFailed(Event):
         """The event as a sentence."""
         tries = "the only attempt" if self.attempts == 1 else f"all {self.attempts} attempts"
         tries = tries if self.attempts else "nothing was sent: the call"
-        code = "" if self.status_code is None else f" {self.status_code}"
         where = "" if self.model is None else f" of {self.model}"
-        return f"{tries} failed; last: {self.last_error}{code}{where}"
+        return f"{tries} failed; last: {self.last_error}{_status(self.status_code)}{where}"
 
 
 def _now() -> datetime:
@@ -536,8 +536,12 @@ class ApiCalled(Event):
 
 
 def _failure(event: AttemptFailed | RetryScheduled) -> str:
-    code = "" if event.status_code is None else f" {event.status_code}"
-    return f"{event.model}: {event.error}{code}"
+    return f"{event.model}: {event.error}{_status(event.status_code)}"
+
+
+def _status(status_code: int | None) -> str:
+    """The status of a failure, unless it came with a success."""
+    return "" if status_code in (None, _OK) else f" {status_code}"
 
 
 def _listed(*parts: str | None) -> str:
