@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from langchain_tale.telemetry.tally import Call
+    from langchain_tale.telemetry.calls import Call
 
 _DURATION_BUCKETS_S: Final = [0.01 * 2**power for power in range(14)]
 _TOKEN_BUCKETS: Final = [4**power for power in range(14)]
