@@ -122,6 +122,17 @@ def story_messages(request: StoryRequest) -> list[BaseMessage]:
     return [SystemMessage(wording.system), HumanMessage("\n".join(_lines(request, wording)))]
 
 
+def instructions(language_code: str) -> str:
+    """Everything of a prompt that is ours and no detail of a request, one sentence a line.
+
+    A story that repeats it has leaked its prompt.
+    """
+    wording = _WORDINGS.get(language_code, _ENGLISH)
+    labels = (label.partition("{")[0] for label in wording.labels.values())
+    levels = (level for _, level in wording.levels)
+    return "\n".join((wording.system, wording.closing, *labels, *levels))
+
+
 def _lines(request: StoryRequest, wording: Wording) -> Iterator[str]:
     yield wording.task.format(words=request.word_count, theme=_quoted(request.theme))
     for name, label in wording.labels.items():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic reads it for schemas)
@@ -13,20 +12,15 @@ from langchain_core.outputs import ChatGeneration
 
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
+from langchain_tale.story.checks.report import (
+    StoryReport,  # noqa: TC001 (pydantic reads it for schemas)
+)
+from langchain_tale.story.titles import split_title
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from langchain_core.outputs import Generation
-
-_TITLE: Final = re.compile(
-    r"\s*(?:#{1,6}[^\S\n]+(?P<heading>[^\n]+)"
-    r"|\*\*(?P<bold>[^\n*]+)\*\*:?"
-    r"|(?:title|название)[^\S\n]*:[^\S\n]*(?P<label>[^\n]+))[^\S\n]*(?:\n|$)",
-    re.IGNORECASE,
-)
-_MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re.IGNORECASE)
-_TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,7 @@ class StoryGenerationResult:
         usage: Tokens, or None where the server did not say.
         latency_s: Seconds from the first request to the end of the answer, waits included.
         attempts: Every request that was made, failed ones first.
+        report: What the checks measured, or None where none were made.
     """
 
     content: str
@@ -57,6 +52,7 @@ class StoryGenerationResult:
     usage: UsageMetadata | None = field(default=None, kw_only=True)
     latency_s: float | None = field(default=None, kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
+    report: StoryReport | None = field(default=None, kw_only=True)
 
     @property
     def generation_id(self) -> str | None:
@@ -76,6 +72,7 @@ class StoryGenerationResult:
             "model": str(self.model),
             "generation_id": self.generation_id,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "report": None if self.report is None else self.report.to_dict(),
         }
 
 
@@ -188,31 +185,6 @@ def _has_ended(message: BaseMessage) -> bool:
     """Whether a streamed answer is whole: it says why, or it is marked, or its log is there."""
     is_last = getattr(message, "chunk_position", None) == "last"
     return is_last or not message.response_metadata.keys().isdisjoint({"finish_reason", "attempts"})
-
-
-def split_title(text: str, *, is_growing: bool = False) -> tuple[str | None, str]:
-    r"""The title on the first line, and the story below it.
-
-    Args:
-        text: What the model wrote: `"# The Fox\n\nOnce …"`, `"**The Fox**"` or `"Title: …"`.
-        is_growing: Whether more may come: a first line that may become a title is held back.
-
-    Returns:
-        The title, or None where the first line is none; and the rest.
-
-    Example:
-        >>> split_title("# The Fox\n\nOnce upon a time")
-        ('The Fox', 'Once upon a time')
-        >>> split_title("Once upon a time")
-        (None, 'Once upon a time')
-    """
-    if is_growing and "\n" not in text.lstrip() and _MAY_BE_TITLE.fullmatch(text):
-        return None, ""
-    found = _TITLE.match(text)
-    if found is None:
-        return None, text.lstrip()
-    title = next(part for part in found.groups() if part is not None).strip(_TITLE_MARKS)
-    return title or None, text[found.end() :].lstrip()
 
 
 def full_response(message: BaseMessage) -> dict[str, Any]:
