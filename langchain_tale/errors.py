@@ -255,7 +255,14 @@ class EmptyReplyError(MalformedReplyError):
 
 
 class BrokenStreamError(MalformedReplyError):
-    """The stream ended before the model had finished; see `partial_text`."""
+    """The stream ended before the model had finished; see `partial_text`.
+
+    Attributes:
+        has_usage: Whether the server had already said what the answer cost, as it does at the
+            end: then nothing but the reason why the model finished may be missing.
+    """
+
+    has_usage: bool = False
 
 
 class UnparsableReplyError(MalformedReplyError, core.OutputParserException):

@@ -165,9 +165,11 @@ class StreamReader:
         return present({"id": said.get("id"), **{k: said.get(v) for k, v in named.items()}})
 
     def _broken(self, what: str) -> BrokenStreamError:
-        return BrokenStreamError(
+        error = BrokenStreamError(
             f"{self.source.model} {what}; try again or another model.",
             model=self.source.model,
             partial_text=self.partial_text,
             **self.source.ids(self._as_body()),
         )
+        error.has_usage = self.facts.said.get("token_usage") is not None
+        return error

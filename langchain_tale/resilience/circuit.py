@@ -37,6 +37,9 @@ Period = tuple[CircuitState, datetime | None]
 PROBE_LEASE_S: Final = 120.0
 """Seconds after which a probe that nobody has settled no longer keeps others from probing."""
 
+_LOOK_S: Final = 1.0
+"""Seconds after which somebody else's probe may have ended."""
+
 _TICK_S: Final = 0.001
 """What is left of a wait below this is rounding."""
 
@@ -233,14 +236,15 @@ class Circuit:
         """Seconds until it is worth asking for a permit again.
 
         Returns:
-            0.0 when it may be asked now. While somebody else probes it is `reset_timeout_s`,
-            or the rest of that probe's lease if that is shorter.
+            0.0 when it may be asked now. While somebody else probes it is one second, or
+            `reset_timeout_s` or the rest of that probe's lease if that is shorter: then it is
+            worth a look whether the probe has ended.
         """
         with self._lock:
             period = self._storage.period()
             if period[0] == "closed":
                 return 0.0
-            probe_s = min(self._storage.probe_ends_in_s(), self._policy.reset_timeout_s)
+            probe_s = min(self._storage.probe_ends_in_s(), self._policy.reset_timeout_s, _LOOK_S)
             return max(self._rest_s(period), probe_s)
 
     def reset(self) -> None:

@@ -25,6 +25,9 @@ _CLOSING: Final = "\"'”’»)*_"
 SHORTEST_OVERLAP_CHARS: Final = 20
 """Fewer characters may well be repeated on purpose ("a very, very long tail")."""
 
+VOICES_FOR_THE_END: Final = 2
+"""Signs in the same place that a story had been told: empty replies, and a bill before it broke."""
+
 
 @dataclass(slots=True)
 class Seam:
@@ -79,6 +82,7 @@ class Telling:
     text: str = ""
     is_of_words: bool = True
     _seam: Seam | None = field(default=None)
+    _ends: int = field(default=0)
 
     @property
     def may_go_on(self) -> bool:
@@ -90,12 +94,15 @@ class Telling:
     def is_ended_by(self, error: EmptyReplyError) -> bool:
         """Whether a model that adds nothing means that everything was told already.
 
-        Only at the end of a sentence: otherwise an empty reply would pass half a story off as a
-        whole one.
+        Only at the end of a sentence, and on a second sign: otherwise an empty reply, as models
+        give it out of weakness too, would pass half a story off as a whole one.
         """
         is_at_an_end = self.text.rstrip().rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
         is_going_on = self._seam is not None and is_at_an_end
-        return is_going_on and error.finish_reason == "stop"
+        if not (is_going_on and error.finish_reason == "stop"):
+            return False
+        self._ends += 1
+        return self._ends >= VOICES_FOR_THE_END
 
     def messages(self, *, continues_prefill: bool) -> list[BaseMessage]:
         """What to ask the next model.
@@ -109,10 +116,11 @@ class Telling:
         so_far = AIMessage(self.text.rstrip())  # some providers refuse white space at the end
         return [*self.asked, so_far, *([] if continues_prefill else [HumanMessage(GO_ON)])]
 
-    def breaks(self) -> ChatGenerationChunk | None:
+    def breaks(self, error: Exception) -> ChatGenerationChunk | None:
         """Get ready for the next stream; what to tell the consumer first, if anything."""
         if self.on_broken_stream == "continue":
             self._seam = Seam(self.text)
+            self._ends = int(getattr(error, "has_usage", False))
             return None
         self.text, self.is_of_words = "", True
         message = AIMessageChunk(content="", response_metadata={"is_restarted": True})

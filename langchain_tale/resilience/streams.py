@@ -50,7 +50,7 @@ class Streaming:
                 break
             except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
                 self._go_on_or_give_up(error)
-                notice = self.telling.breaks()
+                notice = self.telling.breaks(error)
             walk.pause()
             if notice is not None:
                 yield notice
@@ -68,7 +68,7 @@ class Streaming:
                 break
             except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
                 self._go_on_or_give_up(error)
-                notice = self.telling.breaks()
+                notice = self.telling.breaks(error)
             await walk.apause()
             if notice is not None:
                 yield notice
@@ -93,6 +93,7 @@ class Streaming:
             opened = Opened(rest=stack.enter_context(closing(chunks)), answer=answer, until=stack)
             try:
                 for chunk in opened.rest:
+                    self.call.walk.check_deadline()
                     if opened.starts_with(chunk) and self.accept is None:
                         break
             except EmptyReplyError as error:
@@ -119,6 +120,7 @@ class Streaming:
             opened = Opened(rest=rest, answer=answer, until=stack)
             try:
                 async for chunk in rest:
+                    self.call.walk.check_deadline()
                     if opened.starts_with(chunk) and self.accept is None:
                         break
             except EmptyReplyError as error:

@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from langchain_tale.sandbox import listings
+from langchain_tale.sandbox.batches import Batches
 from langchain_tale.sandbox.completing import Completions
 from langchain_tale.sandbox.engines import Engine, SandboxError, engine_of
 from langchain_tale.sandbox.plans import FaultPlan, Faults
@@ -113,6 +114,7 @@ class Sandbox:
             manner=Manner(usage_chunk=usage_chunk, padded=padded),
             is_byok=byok,
         )
+        self._batches = Batches(self._completions)
         self._server = _Server(
             uvicorn.Config(
                 self._application(),
@@ -211,6 +213,8 @@ class Sandbox:
                 methods=["POST"],
                 middleware=[Middleware(_Counted, plan=self._plan)],
             ),
+            Route("/api/beta/batches", self._submit, methods=["POST"]),
+            Route("/api/beta/batches/{id}", self._get_batch),
             Route("/api/v1/generation", self._get_generation),
             Route("/api/v1/models", self._get_models),
             Route("/api/v1/model/{author}/{slug}", self._get_model),
@@ -233,6 +237,12 @@ class Sandbox:
             api_key=self.api_key,
             wire=Wire(lambda: self._transport(request.scope)),
         )
+
+    async def _submit(self, request: Request) -> Response:
+        return self._denied(request) or await self._batches.submit(request)
+
+    async def _get_batch(self, request: Request) -> Response:
+        return self._denied(request) or self._batches.look(request.path_params["id"])
 
     async def _get_models(self, _request: Request) -> Response:
         return reply(listings.models())
