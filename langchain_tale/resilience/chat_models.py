@@ -12,6 +12,7 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from pydantic import ConfigDict, Field, model_validator
@@ -29,6 +30,7 @@ from langchain_tale.resilience.composing import (
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+from langchain_tale.resilience.revising import Revising
 from langchain_tale.resilience.runs import (
     announced,
     parent_is,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.outputs import ChatGenerationChunk
     from langchain_core.tools import BaseTool
 
     from langchain_tale.resilience.attempts import Walk
@@ -78,6 +80,8 @@ class ResilientChatModel(BaseChatModel):
         accept: A check inside the loop: None, True or nothing for an answer that will do;
             False, or a sentence that says why, for one that will not. A ValueError counts as
             such a sentence. With it a stream is handed on once its answer is accepted.
+        revising: How an answer that `accept` refuses is asked for again, and how often; else as
+            it was asked before, as often as the policy allows.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -92,6 +96,7 @@ class ResilientChatModel(BaseChatModel):
     breaker: BreakerPolicy | None = Field(default_factory=BreakerPolicy)
     on_broken_stream: OnBrokenStream = "raise"
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
+    revising: Revising | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -131,16 +136,17 @@ class ResilientChatModel(BaseChatModel):
         def ask() -> ChatResult:
             with call.attempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = member.generate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                check(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = member.generate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                check(self.accept, call.whole(answer.message), member.name)
             return result
 
         try:
             result = call.walk.retrying()(ask)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             _give_up(call.walk, error)
-        return _with_log(result, call.walk)
+        return _whole(_with_log(result, call.walk), call)
 
     async def _agenerate(
         self,
@@ -154,16 +160,17 @@ class ResilientChatModel(BaseChatModel):
         async def ask() -> ChatResult:
             async with call.aattempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = await member.agenerate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                await acheck(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = await member.agenerate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                await acheck(self.accept, call.whole(answer.message), member.name)
             return result
 
         try:
             result: ChatResult = await call.walk.aretrying()(ask)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             _give_up(call.walk, error)
-        return _with_log(result, call.walk)
+        return _whole(_with_log(result, call.walk), call)
 
     def _stream(
         self,
@@ -246,7 +253,7 @@ class ResilientChatModel(BaseChatModel):
 
     def _call(self, parent: Parent | None, messages: list[BaseMessage]) -> Call:
         call = Call(self._members(), self.retry, parent, messages)
-        return call.begun(self.breaker, self.timing)
+        return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
     def _members(self) -> list[Member]:
         own = self.tool_kwargs or [{}] * len(self.models)
@@ -354,6 +361,16 @@ def _give_up(walk: Walk, error: Exception) -> NoReturn:
     if final is error:
         raise error
     raise final from error
+
+
+def _whole(result: ChatResult, call: Call) -> ChatResult:
+    """The result with the beginning that its answer continues, if it continues one."""
+    generation = result.generations[0]
+    whole = call.whole(generation.message)
+    if whole is generation.message:
+        return result
+    joined = ChatGeneration(message=whole, generation_info=generation.generation_info)
+    return ChatResult(generations=[joined], llm_output=result.llm_output)
 
 
 def _with_log(result: ChatResult, walk: Walk) -> ChatResult:

@@ -113,8 +113,7 @@ class Telling:
         """
         if self.on_broken_stream != "continue" or not self.text:
             return list(self.asked)
-        so_far = AIMessage(self.text.rstrip())  # some providers refuse white space at the end
-        return [*self.asked, so_far, *([] if continues_prefill else [HumanMessage(GO_ON)])]
+        return going_on(self.asked, self.text, continues_prefill=continues_prefill)
 
     def breaks(self, error: Exception) -> ChatGenerationChunk | None:
         """Get ready for the next stream; what to tell the consumer first, if anything."""
@@ -139,6 +138,26 @@ class Telling:
         held = "" if self._seam is None or self._seam.is_joined else self._seam.rest()
         self.text += held
         return ChatGenerationChunk(message=AIMessageChunk(content=held)) if held else None
+
+
+def going_on(
+    asked: Sequence[BaseMessage], text: str, *, continues_prefill: bool
+) -> list[BaseMessage]:
+    """What to ask so that a text is continued; see `Telling.messages`."""
+    so_far = AIMessage(text.rstrip())  # some providers refuse white space at the end
+    return [*asked, so_far, *([] if continues_prefill else [HumanMessage(GO_ON)])]
+
+
+def joined_text(beginning: str, rest: str) -> str:
+    """A text and its continuation, less what is told a second time.
+
+    Example:
+        >>> joined_text("The fox sat down under the", "sat down under the old oak tree.")
+        'The fox sat down under the old oak tree.'
+    """
+    seam = Seam(beginning)
+    told = seam.take(rest)
+    return beginning + (told if seam.is_joined else seam.rest())
 
 
 def with_text(chunk: ChatGenerationChunk, text: str) -> ChatGenerationChunk:
