@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import add_usage
 
-from langchain_tale.resilience.continuing import going_on, joined_text
+from langchain_tale.resilience.continuing import going_on, joined_text, without_last_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,8 @@ def asked_after(
     if refusal is None or revising is None:
         return list(asked)
     if revising.may_be_continued(refusal):
-        return going_on(asked, refusal.message.text, continues_prefill=continues_prefill)
+        beginning = without_last_word(refusal.message.text)
+        return going_on(asked, beginning, continues_prefill=continues_prefill)
     return revising.again(asked, refusal)
 
 
@@ -69,7 +70,7 @@ def continued(beginning: BaseMessage, rest: BaseMessage) -> AIMessage:
     if None not in costs:
         metadata["cost"] = sum(costs)
     return AIMessage(
-        content=joined_text(beginning.text, rest.text),
+        content=joined_text(without_last_word(beginning.text), rest.text),
         additional_kwargs=rest.additional_kwargs,
         response_metadata=metadata,
         usage_metadata=add_usage(*usages) if None not in usages else usages[1],

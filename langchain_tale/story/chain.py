@@ -13,15 +13,19 @@ from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.composing import LOOP_OPTIONS
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.settings import get_settings
+from langchain_tale.story.checks.judge import VERDICT_TOKENS
 from langchain_tale.story.prompt import story_messages
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
-from langchain_tale.story.result import StoryGenerationResult, StoryParser
+from langchain_tale.story.result import StoryGenerationResult
+from langchain_tale.story.review import Review
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.continuing import OnBrokenStream
+    from langchain_tale.story.best import OnUnfit
+    from langchain_tale.story.checks.told import Check
 
 TOKENS_PER_WORD: Final = 4
 """Room for the wordiest tokenizers and languages, and for a story longer than asked."""
@@ -32,6 +36,10 @@ def create_story_chain(
     *,
     retry: RetryPolicy | None = None,
     zdr: bool = False,
+    checks: Sequence[Check] | bool | None = None,
+    max_revisions: int = 0,
+    on_unfit: OnUnfit = "return",
+    judge: str | BaseChatModel | None = None,
     on_broken_stream: OnBrokenStream = "raise",
     timing: Timing | None = None,
     **model_options: Any,
@@ -42,6 +50,12 @@ def create_story_chain(
     a result that grows. A request with a child's name is sent with `data_collection: "deny"`:
     where no provider promises that, it fails.
 
+    Every story is measured, and its result has the `report`. With `max_revisions`, a `judge` or
+    `on_unfit="raise"` a story that fails a check is refused: the next model, or the same one, is
+    given it back with the reasons, or goes on where it ran out of tokens. A stream then begins
+    once a story is accepted. In all a call sends at most `max_retries + 1 + max_revisions`
+    requests to storytellers, and two to the judge for each story that passes the checks.
+
     Args:
         models: Slugs, `OpenRouterModel`s or chat models of any vendor, best first; else the
             `default_model` of the settings. Chat models of other vendors are used as they are:
@@ -49,6 +63,13 @@ def create_story_chain(
         retry: How hard to try; else as a model made by `with_retry` or `with_fallbacks` says,
             else as the settings say, and each model at least once.
         zdr: Ask for endpoints that retain nothing, whether there is a name or not.
+        checks: What is measured: None or True for `DEFAULT_CHECKS`, False for nothing.
+        max_revisions: How many stories that fail a check are asked for again, 0 to 20. One that
+            ran out of tokens is continued, which counts as one of them.
+        on_unfit: When no story was fit: `"return"` the best, marked by `is_best_effort`, or
+            `"raise"`.
+        judge: A model that reads each story that passes the checks; without its clear yes a
+            story is not fit.
         on_broken_stream: What a stream that breaks amid the story comes to: `"raise"`,
             `"restart"` or `"continue"`; see `ResilientChatModel`.
         timing: Clock, sleep and randomness, for tests.
@@ -60,6 +81,7 @@ def create_story_chain(
     Raises:
         ConfigurationError: No key or no models, before anything is sent; from the chain, a
             request that is not allowed.
+        UnfitStoryError: From the chain with `on_unfit="raise"`; `.result` is the best story.
         ExternalServiceError: From the chain, when no model told a story.
 
     Example:
@@ -74,13 +96,16 @@ def create_story_chain(
         loop = {name: getattr(models, name) for name in LOOP_OPTIONS} | _given(**loop)
     storytellers = _chat_models(models, model_options)
     retry = retry or _settled_policy(len(storytellers))
+    judges = [] if judge is None else _singles(judge, model_options)
+    review = Review.of(checks=checks, max_revisions=max_revisions, on_unfit=on_unfit, timing=timing)
     least_tokens = get_settings().ai_service.max_tokens
 
     def story(request: StoryRequest) -> Runnable[StoryRequest, StoryGenerationResult]:
         room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
         fitted = [_fitted(model, request, room, zdr=zdr) for model in storytellers]
+        readers = [_fitted(model, request, VERDICT_TOKENS, zdr=zdr) for model in judges]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        return prompt | resilient(fitted, retry=retry, **loop) | StoryParser()
+        return review.steps(prompt, resilient(fitted, retry=retry, **loop), request, readers)
 
     request = RunnableLambda(as_story_request, name="story_request")
     chain = (request | RunnableLambda(story, name="story")).with_config(run_name="story_chain")

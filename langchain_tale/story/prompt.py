@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from langchain_tale.story.request import StoryRequest
 
@@ -28,6 +28,8 @@ class Wording:
     closing: str
     other_language: str
     levels: tuple[tuple[int, str], ...]
+    revision: str
+    revision_closing: str
 
 
 _ENGLISH: Final = Wording(
@@ -64,6 +66,8 @@ _ENGLISH: Final = Wording(
         (10, "Use lively sentences of mixed length, dialogue and a small surprise."),
         (17, "Use a rich vocabulary, a real problem to solve and characters who change."),
     ),
+    revision="This story cannot be told yet:",
+    revision_closing="Tell the whole story anew with this put right, in the form asked for above.",
 )
 _RUSSIAN: Final = Wording(
     system=(
@@ -105,6 +109,8 @@ _RUSSIAN: Final = Wording(
         ),
         (17, "Пиши богатым языком; пусть герои решают настоящую задачу и меняются."),
     ),
+    revision="Такую сказку ещё нельзя рассказать:",
+    revision_closing="Расскажи всю сказку заново, исправив это, в том же виде, что и просили.",
 )
 _WORDINGS: Final = {"en": _ENGLISH, "ru": _RUSSIAN}
 
@@ -122,6 +128,18 @@ def story_messages(request: StoryRequest) -> list[BaseMessage]:
     return [SystemMessage(wording.system), HumanMessage("\n".join(_lines(request, wording)))]
 
 
+def revision_request(sentences: Iterable[str], language_code: str) -> str:
+    """What is asked of a model whose story was refused.
+
+    Args:
+        sentences: What is to be different.
+        language_code: The language of the prompt.
+    """
+    wording = _WORDINGS.get(language_code, _ENGLISH)
+    points = (f"- {sentence}" for sentence in sentences)
+    return "\n".join((wording.revision, *points, wording.revision_closing))
+
+
 def instructions(language_code: str) -> str:
     """Everything of a prompt that is ours and no detail of a request, one sentence a line.
 
@@ -130,7 +148,8 @@ def instructions(language_code: str) -> str:
     wording = _WORDINGS.get(language_code, _ENGLISH)
     labels = (label.partition("{")[0] for label in wording.labels.values())
     levels = (level for _, level in wording.levels)
-    return "\n".join((wording.system, wording.closing, *labels, *levels))
+    ours = (wording.system, wording.closing, wording.revision_closing)
+    return "\n".join((*ours, *labels, *levels))
 
 
 def _lines(request: StoryRequest, wording: Wording) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -13,7 +14,7 @@ from langchain_core.outputs import ChatGeneration
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
 from langchain_tale.story.checks.report import (
-    StoryReport,  # noqa: TC001 (pydantic reads it for schemas)
+    StoryReport,
 )
 from langchain_tale.story.titles import split_title
 
@@ -60,6 +61,11 @@ class StoryGenerationResult:
         return (self.generation_info or {}).get("id")
 
     @property
+    def is_best_effort(self) -> bool:
+        """Whether it was measured and is not fit by all checks; `report.failures` says why."""
+        return self.report is not None and not self.report.passed
+
+    @property
     def is_cut_off(self) -> bool:
         """Whether the model reached its token limit before it had finished."""
         return (self.generation_info or {}).get("finish_reason") == "length"
@@ -76,14 +82,19 @@ class StoryGenerationResult:
         }
 
 
+Reporting = Callable[[StoryGenerationResult], StoryReport]
+
+
 class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
     """An answer → `StoryGenerationResult`; in a stream, one that grows.
 
     Attributes:
         has_title: Whether the first line may be the title.
+        reporting: What makes the report of a whole story, or None.
     """
 
     has_title: bool = True
+    reporting: Reporting | None = None
 
     @property
     def _type(self) -> str:
@@ -99,7 +110,10 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
             if isinstance(generation, ChatGeneration)
             else AIMessage(generation.text)
         )
-        return story_result(message, has_title=self.has_title, partial=partial)
+        told = story_result(message, has_title=self.has_title, partial=partial)
+        if self.reporting is None or told.generation_info is None:
+            return told
+        return replace(told, report=self.reporting(told))
 
     def parse(self, text: str) -> StoryGenerationResult:
         """The result for bare text."""
