@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ExternalServiceError,
         TaleError,
+        UnfitStoryError,
     )
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
     from langchain_tale.resilience.breaker import circuits, reset_circuits
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.settings import get_settings
     from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.checks import StoryReport, check_story
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
 
@@ -37,8 +39,11 @@ __all__ = [
     "ResilientChatModel",
     "RetryPolicy",
     "StoryGenerationResult",
+    "StoryReport",
     "StoryRequest",
     "TaleError",
+    "UnfitStoryError",
+    "check_story",
     "circuits",
     "create_story_chain",
     "get_settings",
@@ -55,6 +60,7 @@ _HOMES = {
         "ConfigurationError",
         "ExternalServiceError",
         "TaleError",
+        "UnfitStoryError",
     ),
     "openrouter.chat_models": ("ChatOpenRouter",),
     "resilience.breaker": ("circuits", "reset_circuits"),
@@ -62,6 +68,7 @@ _HOMES = {
     "resilience.policy": ("BreakerPolicy", "RetryPolicy"),
     "settings": ("get_settings",),
     "story.chain": ("create_story_chain",),
+    "story.checks": ("StoryReport", "check_story"),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
 }

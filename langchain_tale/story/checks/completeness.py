@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from langchain_tale.story.checks.told import Told
 
 _ENDED: Final = re.compile(
-    r"[.!?…。！？।][\"'”’»）)\]*_~]*$|(?:^|\n)\W*(?:the end|конец|fin|ende|fine)\W*$", re.IGNORECASE
+    r"[.!?…。！？।][\"'”’»）)\]*_~]*$|(?:^|[\n.!?…\"”»])\W*(?:the end|конец|fin|ende)\W*$",
+    re.IGNORECASE,
 )
 _ORNAMENT: Final = re.compile(r"[^\w.!?…。！？।\"'”’»)\]]+$")
 _PAUSE: Final = re.compile(r"[.,;:!?…—–\"“”«»()\n]")

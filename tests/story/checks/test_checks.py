@@ -146,7 +146,15 @@ def test_a_story_that_breaks_off_is_found(end: str) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    ["Done.", "Done!", "Who knows?", "And so…", '"Good night."', "\n\nThe End", "(Really.)", "🌙"],
+    [
+        "Done.",
+        "Done!",
+        "Who knows?",
+        "And so…",
+        '"Good night."',
+        "\n\nThe End",
+        "They slept. The End",
+    ],
 )
 def test_a_story_may_end_in_many_ways(end: str) -> None:
     assert failures(f"{STORY} {end}") == set()
@@ -222,6 +230,21 @@ def test_words_to_the_one_who_asked_are_found_after_the_story(after: str) -> Non
         '"Let me know if it rains," said the snail.',
         '"Would you like a cup of tea?" asked the pirate.',
         "— Хочешь, я помогу тебе? — спросил ёжик.",
+        '"I can\'t write this story," said the bear, "my paws are cold."',
+        "She worked as an assistant in a bakery and ignored the instructions on the box.",
+        '"As an AI, I taste nothing," said the robot, "it is not in my programming."',
+        "He followed the original instructions of the kit.",
+        "Мама повторила предыдущие указания, но Коля их забыл.",
+        "This is the story of how the bear lost his hat.",
+        "Here is the tale that the old owl told.",
+        "The story was told in the village for many years.",
+        'Tom said, "Let me know if you see a whale."',
+        'Ann asked her, "Would you like a longer stick?"',
+        "He thought, I hope you like it here.",
+        "Хорошо в лесу! Вот бежит зайчик.",
+        "Вот какая история случилась с котом Васькой.",
+        "Да, вот так кот и нашёл себе дом.",
+        "Дед сказал: «Хочешь, я расскажу тебе про море?»",
     ],
 )
 def test_what_characters_say_is_no_chatter(text: str) -> None:
