@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from langchain_tale.story.chain import create_story_chain
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.audit import AuditLog
     from langchain_tale.telemetry.budget import Budget
+    from langchain_tale.telemetry.context import request_id
+    from langchain_tale.telemetry.logs import configure_logging
     from langchain_tale.telemetry.metrics import StoryMetrics
 
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
+    "AuditLog",
     "BreakerPolicy",
     "Budget",
     "BudgetSpentError",
@@ -46,8 +50,10 @@ __all__ = [
     "StoryRequest",
     "TaleError",
     "circuits",
+    "configure_logging",
     "create_story_chain",
     "get_settings",
+    "request_id",
     "reset_circuits",
 ]
 
@@ -71,7 +77,10 @@ _HOMES = {
     "story.chain": ("create_story_chain",),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "telemetry.audit": ("AuditLog",),
     "telemetry.budget": ("Budget",),
+    "telemetry.context": ("request_id",),
+    "telemetry.logs": ("configure_logging",),
     "telemetry.metrics": ("StoryMetrics",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig, ensure_config
 
 from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel
 from langchain_tale.errors import ConfigurationError, checking
@@ -14,6 +15,9 @@ from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.story.result import StoryGenerationResult, story_result
+from langchain_tale.story.telling import tell_of
+from langchain_tale.telemetry.context import REQUEST_ID
+from langchain_tale.telemetry.scopes import Scope
 
 
 class OpenRouterClient:
@@ -75,8 +79,11 @@ class OpenRouterClient:
             ExternalServiceError: The first try failed and another could not have helped.
         """
         teller = self._teller(model, max_tokens, max_retries, retry_delay)
-        message = teller.invoke(_asking(prompt))
-        return story_result(message, has_title=False)
+        scope, config = _scope()
+        story = story_result(teller.invoke(_asking(prompt), config), has_title=False)
+        tell_of(story, scope)
+        scope.flush()
+        return story
 
     async def agenerate_story(
         self,
@@ -88,8 +95,11 @@ class OpenRouterClient:
     ) -> StoryGenerationResult:
         """The twin of `generate_story`."""
         teller = self._teller(model, max_tokens, max_retries, retry_delay)
-        message = await teller.ainvoke(_asking(prompt))
-        return story_result(message, has_title=False)
+        scope, config = _scope()
+        story = story_result(await teller.ainvoke(_asking(prompt), config), has_title=False)
+        tell_of(story, scope)
+        await scope.aflush()
+        return story
 
     def fetch_generation_info(self, generation_id: str | None) -> dict[str, Any] | None:
         """The stats of a finished generation, as `GET /generation` has them.
@@ -130,6 +140,12 @@ class OpenRouterClient:
             policy = RetryPolicy(max_retries=max_retries, retry_delay=retry_delay)
         llm = self._llm.for_model(model).with_room(max_tokens)
         return resilient([llm], retry=policy, timing=self._timing)
+
+
+def _scope() -> tuple[Scope, RunnableConfig]:
+    """Who is told of a story, and the config that gives its request id to what is asked."""
+    scope = Scope.of_step(ensure_config())
+    return scope, {"metadata": {REQUEST_ID: scope.request_id}}
 
 
 def _asking(prompt: str) -> list[HumanMessage]:

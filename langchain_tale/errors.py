@@ -173,7 +173,8 @@ class ExternalServiceError(TaleError, core.ModelError):
         model: The model that was asked.
         provider_name: The host that failed.
         generation_id: OpenRouter's id of the generation, for a post-mortem.
-        request_id: The id of the request, where the caller or server gave one.
+        request_id: The server's own id of the request.
+        client_request_id: Ours of the logical call, or the caller's: see `request_id`.
         retry_after_s: Seconds the server asked to wait.
         partial_text: Text that arrived before a stream broke.
         raw: The error body as it came.
@@ -184,6 +185,7 @@ class ExternalServiceError(TaleError, core.ModelError):
     Each is None, empty or false where unknown.
     """
 
+    client_request_id: str | None = None
     fallback_models: tuple[str, ...] = ()
     has_other_key: bool = False
 
@@ -337,10 +339,13 @@ class RefusedReplyError(MalformedReplyError):
 
     Attributes:
         reason: What the check said.
+        told_reason: The same as messages and logs tell it: of a parser's exception, which may
+            quote the answer, its class alone.
         message: The answer, as the model gave it.
     """
 
     reason: str = ""
+    told_reason: str = ""
     message: Any = None
 
 

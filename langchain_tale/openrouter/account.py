@@ -235,11 +235,28 @@ async def ahealth(llm: ChatOpenRouter, model: str) -> Health:
         return unroutable(str(model))
 
 
-def _endpoints_call(llm: ChatOpenRouter, model: str) -> transport.Call:
+def listed_slug(model: str) -> str:
+    """The slug under which OpenRouter lists a model.
+
+    Args:
+        model: As for `endpoints`.
+
+    Raises:
+        ConfigurationError: It is no slug.
+
+    Example:
+        >>> listed_slug("openai/gpt-4o-mini:nitro")
+        'openai/gpt-4o-mini'
+    """
     slug = catalogue.served_slug(str(model))
     if not _SLUG.fullmatch(slug):
         msg = "model must be a slug such as 'openai/gpt-4o-mini'."
         raise ConfigurationError(msg)
+    return slug
+
+
+def _endpoints_call(llm: ChatOpenRouter, model: str) -> transport.Call:
+    slug = listed_slug(model)
     return _call(llm, f"/models/{slug}/endpoints", slug)
 
 

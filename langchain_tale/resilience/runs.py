@@ -111,6 +111,13 @@ def announced(
     return {**config, "run_id": run_id, "callbacks": manager}, parent
 
 
+def named(config: RunnableConfig) -> tuple[RunnableConfig, Parent]:
+    """The same for a run without children: who will hear of it need not be found out."""
+    run_id = config.get("run_id") or uuid4()
+    parent = Parent(run_id=run_id, handlers=(), metadata=config.get("metadata") or {})
+    return {**config, "run_id": run_id}, parent
+
+
 class Answer:
     """Where the body of an attempt leaves the message that its run ends with."""
 

@@ -54,7 +54,7 @@ class Streaming:
             walk.pause()
             if notice is not None:
                 yield notice
-        yield from self._end(opened.metadata)
+        yield from self._end(opened)
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `chunks`."""
@@ -72,7 +72,7 @@ class Streaming:
             await walk.apause()
             if notice is not None:
                 yield notice
-        for chunk in self._end(opened.metadata):
+        for chunk in self._end(opened):
             yield chunk
 
     # ── opening ─────────────────────────────────────────────────────────────
@@ -165,12 +165,13 @@ class Streaming:
                 self.call.walk.check_deadline()
             opened.finish()
 
-    def _end(self, metadata: dict[str, Any]) -> Generator[ChatGenerationChunk]:
+    def _end(self, opened: SyncOpened | AsyncOpened) -> Generator[ChatGenerationChunk]:
         """What was held back, and the log."""
         if (held := self.telling.rest()) is not None:
             yield held
-        walk = self.call.walk
-        walk.succeeded(**facts_of(metadata))
+        walk, chars = self.call.walk, len(self.telling.text)
+        walk.answered(opened.metadata, opened.usage, content_chars=chars, is_streamed=True)
+        walk.succeeded(**facts_of(opened.metadata))
         log = [attempt.to_dict() for attempt in walk.log]
         message = AIMessageChunk(
             content="", response_metadata={"attempts": log}, chunk_position="last"

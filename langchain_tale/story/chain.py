@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda, ensure_config
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
@@ -16,6 +16,8 @@ from langchain_tale.settings import get_settings
 from langchain_tale.story.prompt import story_messages
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
 from langchain_tale.story.result import StoryGenerationResult, StoryParser
+from langchain_tale.telemetry.context import REQUEST_ID
+from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,10 +83,13 @@ def create_story_chain(
     least_tokens = get_settings().ai_service.max_tokens
 
     def story(request: StoryRequest) -> Runnable[StoryRequest, StoryGenerationResult]:
+        scope = Scope.of_step(ensure_config())
         room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
         fitted = [_fitted(model, request, room, zdr=zdr) for model in storytellers]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        return prompt | _within(budget, resilient(fitted, retry=retry, **loop)) | StoryParser()
+        model = _within(budget, resilient(fitted, retry=retry, **loop))
+        steps = prompt | model | StoryParser(scope=scope)
+        return steps.with_config(metadata={REQUEST_ID: scope.request_id})
 
     request = RunnableLambda(as_story_request, name="story_request")
     chain = (request | RunnableLambda(story, name="story")).with_config(run_name="story_chain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,9 @@ from pydantic import (
 )
 
 from langchain_tale.errors import ConfigurationError, checking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 READ_ALOUD_WORDS_PER_MINUTE: Final = 130
 """A calm pace; adults read aloud at 120 to 180 words a minute."""
@@ -113,6 +116,14 @@ class StoryRequest(BaseModel):
             raise ValueError(msg)
         return self
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """For `repr` and `str`, and so for tracebacks: text is personal, and is not shown."""
+        for name, value in super().__repr_args__():
+            if name in _SHOWN or not value:
+                yield name, value
+            else:
+                yield name, "…"
+
     @property
     def word_count(self) -> int:
         """The length to aim at, in words: as asked for, else by age."""
@@ -134,6 +145,7 @@ class StoryRequest(BaseModel):
         return self.language
 
 
+_SHOWN: Final = frozenset({"age", "language", "words", "minutes"})
 _OWN_PROMPT: Final = {
     "en": frozenset({"en", "eng", "english"}),
     "ru": frozenset({"ru", "rus", "russian", "русский"}),

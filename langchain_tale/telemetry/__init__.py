@@ -1,1 +1,1 @@
-"""What happened: events, logs, metrics, cost."""
+"""What happened: events, and who hears of them."""
