@@ -3,6 +3,7 @@
 ```
 TaleError                            `except TaleError` catches ours, and only ours
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
+│   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
 ├── BudgetSpentError                 not sent: a `Budget` of the caller's is spent; `attempts`
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
@@ -85,6 +86,24 @@ class BudgetSpentError(TaleError, core.ModelError):
         self.attempts: tuple[Attempt, ...] = ()
         self.partial_text: str | None = None
         self.run_id: UUID | None = None
+
+
+class UnfitRequestError(ConfigurationError):
+    """A request that makes no story for a child; no storyteller was asked.
+
+    Its message is kind and in the language of the request, to be shown as it is. It quotes
+    nothing of the request.
+
+    Attributes:
+        theme: `"sexual"`, `"violent"`, `"self_harm"`, `"drugs"`, `"hate"`, `"crude"`, or
+            `"other"` where a judge said no.
+        field: The field of the request that asks for it, where that is known.
+    """
+
+    def __init__(self, message: str, *, theme: str = "other", field: str | None = None) -> None:
+        super().__init__(message)
+        self.theme = theme
+        self.field = field
 
 
 LoggedError = Annotated[

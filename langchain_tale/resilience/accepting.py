@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Word = bool | str | None
 Accept = Callable[[AIMessage], Word | Awaitable[Word]]
+AcceptBeginning = Callable[[str], bool]
 
 
 def message_of(result: ChatResult) -> BaseMessage:

@@ -10,7 +10,14 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.accepting import Accept, acheck, both, check, message_of
+from langchain_tale.resilience.accepting import (
+    Accept,
+    AcceptBeginning,
+    acheck,
+    both,
+    check,
+    message_of,
+)
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.calls import Call
@@ -71,6 +78,8 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         accept: A check inside the loop: None, True or nothing for an answer that will do;
             False, or a sentence that says why, for one that will not. A ValueError counts as
             such a sentence. With it a stream is handed on once its answer is accepted.
+        accept_beginning: Under `accept`: given the text of a stream so far, whether it may be
+            handed on at once. Then there is no way back, and `accept` does not see the rest.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -87,6 +96,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     breaker: BreakerPolicy | None = Field(default_factory=BreakerPolicy)
     on_broken_stream: OnBrokenStream = "raise"
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
+    accept_beginning: AcceptBeginning | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -172,7 +182,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
         with call:
-            yield from Streaming(call, telling, self.accept, {"stop": stop, **kwargs}).chunks()
+            yield from self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
 
     async def _astream(
         self,
@@ -183,10 +193,13 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
-        streaming = Streaming(call, telling, self.accept, {"stop": stop, **kwargs})
+        streaming = self._streaming(call, telling, {"stop": stop, **kwargs})
         async with call, aclosing(streaming.achunks()) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    def _streaming(self, call: Call, telling: Telling, kwargs: dict[str, Any]) -> Streaming:
+        return Streaming(call, telling, self.accept, kwargs, self.accept_beginning)
 
     def _call(
         self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]

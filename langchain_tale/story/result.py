@@ -141,14 +141,14 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     def _transform(self, input: Iterator[Any]) -> Iterator[StoryGenerationResult]:  # noqa: A002 (langchain-core's name)
         """A stream that is begun again is a story that is begun again."""
-        tellings, story = _Tellings(), None
+        tellings, story = Tellings(), None
         while not tellings.are_over:
             for story in super()._transform(tellings.one_of(input)):
                 yield story
         self._tell(story)
 
     async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[StoryGenerationResult]:  # noqa: A002 (as above)
-        tellings, story = _Tellings(), None
+        tellings, story = Tellings(), None
         while not tellings.are_over:
             async for story in super()._atransform(tellings.aone_of(input)):
                 yield story
@@ -165,13 +165,14 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
             await self.scope.aflush()
 
 
-class _Tellings:
+class Tellings:
     """A stream of chunks as the tellings it holds: only the last of them counts."""
 
     def __init__(self) -> None:
         self.are_over = False
 
     def one_of(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        """The chunks of the next telling."""
         for chunk in chunks:
             if _begins_again(chunk):
                 return
@@ -179,6 +180,7 @@ class _Tellings:
         self.are_over = True
 
     async def aone_of(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The twin of `one_of`."""
         async for chunk in chunks:
             if _begins_again(chunk):
                 return
