@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_tale.bulk.summary import BulkSummary
+    from langchain_tale.bulk.telling import atell_all, tell_all
     from langchain_tale.catalogue import ModelInfo, OpenRouterModel
     from langchain_tale.client import OpenRouterClient
     from langchain_tale.errors import (
@@ -28,6 +30,7 @@ __all__ = [
     "AllModelsFailedError",
     "Attempt",
     "BreakerPolicy",
+    "BulkSummary",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
@@ -39,14 +42,18 @@ __all__ = [
     "StoryGenerationResult",
     "StoryRequest",
     "TaleError",
+    "atell_all",
     "circuits",
     "create_story_chain",
     "get_settings",
     "reset_circuits",
+    "tell_all",
 ]
 
 # Each name is imported when it is first used: the openai SDK alone takes a second or two.
 _HOMES = {
+    "bulk.summary": ("BulkSummary",),
+    "bulk.telling": ("atell_all", "tell_all"),
     "catalogue": ("ModelInfo", "OpenRouterModel"),
     "client": ("OpenRouterClient",),
     "errors": (

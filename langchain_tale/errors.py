@@ -3,6 +3,7 @@
 ```
 TaleError                            `except TaleError` catches ours, and only ours
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
+├── OutputError                      a file cannot be written, or is not what it should be
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
     │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
@@ -48,6 +49,10 @@ class TaleError(Exception):
 
 class ConfigurationError(TaleError, ValueError):
     """Nothing was sent: a key is missing, or a setting or argument is not allowed."""
+
+
+class OutputError(TaleError):
+    """A file cannot be written, or is not what it should be."""
 
 
 LoggedError = Annotated[

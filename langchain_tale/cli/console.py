@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from langchain_tale.errors import TaleError
+from langchain_tale.errors import OutputError, TaleError
 from langchain_tale.settings import get_settings
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ class EngineName(StrEnum):
 
     LLAMA = "llama"
     SCRIPTED = "scripted"
-
-
-class OutputError(TaleError):
-    """A file cannot be written."""
 
 
 def say(text: str, *, style: str | None = None) -> None:
