@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_tale.bulk.summary import BulkSummary
     from langchain_tale.bulk.telling import atell_all, tell_all
+    from langchain_tale.caching.shared import RedisStoryCache
+    from langchain_tale.caching.sqlite import StoryCache
     from langchain_tale.catalogue import ModelInfo, OpenRouterModel
     from langchain_tale.client import OpenRouterClient
     from langchain_tale.errors import (
@@ -37,8 +39,10 @@ __all__ = [
     "ModelInfo",
     "OpenRouterClient",
     "OpenRouterModel",
+    "RedisStoryCache",
     "ResilientChatModel",
     "RetryPolicy",
+    "StoryCache",
     "StoryGenerationResult",
     "StoryRequest",
     "TaleError",
@@ -54,6 +58,8 @@ __all__ = [
 _HOMES = {
     "bulk.summary": ("BulkSummary",),
     "bulk.telling": ("atell_all", "tell_all"),
+    "caching.shared": ("RedisStoryCache",),
+    "caching.sqlite": ("StoryCache",),
     "catalogue": ("ModelInfo", "OpenRouterModel"),
     "client": ("OpenRouterClient",),
     "errors": (

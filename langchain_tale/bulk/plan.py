@@ -98,5 +98,5 @@ class Stop:
         if self.is_interrupted:
             return
         self.is_interrupted = True
-        self.because("Interrupted; resume to go on.")
+        self.because("Interrupted.")
         self.cancels_at = min(self.cancels_at or cancels_at, cancels_at)

@@ -75,7 +75,7 @@ async def atell_all(
         msg = "resume and retry_failed go on with an output; say which by out."
         raise ConfigurationError(msg)
     if chain is None:
-        chain = create_story_chain(models, **chain_options)
+        chain = create_story_chain(models, timing=timing, **chain_options)
     began_at, tally = plan.timing.clock(), Tally()
     book = Memory() if out is None else Ledger(_checked(Path(out), source))
     try:

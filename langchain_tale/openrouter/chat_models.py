@@ -31,6 +31,7 @@ from langchain_tale.openrouter.structured import asking_for
 from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
+from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -48,7 +49,7 @@ COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
 
 
-class ChatOpenRouter(ConnectedChatModel):
+class ChatOpenRouter(Recalling, ConnectedChatModel):
     """A chat model on OpenRouter.
 
     Everything of LangChain's chat models is here: `invoke`, `batch`, `stream` and their
@@ -239,6 +240,7 @@ class ChatOpenRouter(ConnectedChatModel):
         body, source = await transport.afetch(self.root_async_client, call)
         return protocol.read_reply(body, source)
 
+    @recalled
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -258,6 +260,7 @@ class ChatOpenRouter(ConnectedChatModel):
                     yield chunk
             yield reader.finish()
 
+    @arecalled
     async def _astream(
         self,
         messages: list[BaseMessage],

@@ -29,6 +29,7 @@ from langchain_tale.resilience.composing import (
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 from langchain_tale.resilience.runs import (
     announced,
     parent_is,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.runs import Parent
 
 
-class ResilientChatModel(BaseChatModel):
+class ResilientChatModel(Recalling):
     """Chat models that are tried as a policy says, and together are one chat model.
 
     Give it to anything that takes a chat model: `prompt | model | parser`, agents, tools,
@@ -165,6 +166,7 @@ class ResilientChatModel(BaseChatModel):
             _give_up(call.walk, error)
         return _with_log(result, call.walk)
 
+    @recalled
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -176,6 +178,7 @@ class ResilientChatModel(BaseChatModel):
         telling = Telling(messages, self.on_broken_stream)
         return Streaming(call, telling, self.accept, {"stop": stop, **kwargs}).chunks()
 
+    @arecalled
     async def _astream(
         self,
         messages: list[BaseMessage],
