@@ -3,7 +3,7 @@
 | the last try failed by | it means | the request |
 | --- | --- | --- |
 | 401, 402; a wrong setting | no request can succeed | stays untold, and the run stops |
-| 403 | likewise, unless it fails alone | is told once more, then as it turns out |
+| 403 | likewise, if three in a row say so | else has failed |
 | 429; 402 of credit that is held | too many at once | is told again, up to 20 times |
 | an open circuit | nothing was sent | is told again |
 | a lost connection | the way is broken | is told again, up to 10 times |
@@ -44,12 +44,14 @@ class Judged:
         most_tellings: How often the request may be told before it has failed.
         retry_after_s: Seconds to leave everything alone, where the server or circuit said so.
         is_crowded: It was one too many at once.
+        is_certain: It says of itself that nothing gets through.
     """
 
     meaning: Meaning
     most_tellings: float = 1
     retry_after_s: float | None = None
     is_crowded: bool = False
+    is_certain: bool = False
 
 
 _PAYMENT_REQUIRED: Final = 402
@@ -98,7 +100,7 @@ def judged(error: Exception) -> Judged:
     if isinstance(last, errors.ModerationError):
         return Judged(meaning=Meaning.REQUEST)
     if isinstance(last, core.ModelPermissionDeniedError) or status == _FORBIDDEN:
-        return Judged(meaning=Meaning.PERHAPS_EVERYONE, most_tellings=2)
+        return Judged(meaning=Meaning.PERHAPS_EVERYONE)
     if _concerns_everyone(last, status) and (status != _PAYMENT_REQUIRED or after_s is None):
         return Judged(meaning=Meaning.EVERYONE)
     tellings = _tellings(last, status)
@@ -109,6 +111,7 @@ def judged(error: Exception) -> Judged:
         most_tellings=tellings,
         retry_after_s=after_s,
         is_crowded=is_crowded(last),
+        is_certain=isinstance(last, errors.CircuitOpenError),
     )
 
 

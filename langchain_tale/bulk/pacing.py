@@ -1,8 +1,9 @@
 """How many at once, and when to hold on: additive increase, multiplicative decrease; pure.
 
 A try that was one too many halves the number; what began before the last halving says nothing
-new. A round of stories told gives a sixteenth of the wished-for number back. When requests fail
-by the weather and nothing has been told since they began, the service or the way there is gone:
+new. A round of stories told adds one; after an outage that told nothing of numbers, a sixteenth
+of what was wished for. When all that is
+under way fails by the weather, or ten in a row do, the service or the way there is gone:
 everything waits, longer each time, and one request goes first to see.
 """
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from langchain_tale.errors import Attempt
 
 ROUNDS_TO_GROW: Final = 16
+FAILURES_IN_A_ROW: Final = 10
+"""So many failures by the weather with no story between them are an outage; fewer, where fewer
+are under way."""
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 
@@ -31,18 +35,18 @@ class Pace:
     Attributes:
         most: What the caller wishes for, at least 1.
         limit: What the service bears, as far as is known: 1 to `most`.
-        told_at: When a story was told last; all times are seconds of one clock.
-        gone_since: Since when nothing gets through, or None.
+        gone_since: Since when nothing gets through, or None; times are seconds of one clock.
     """
 
     most: int
     limit: float = field(init=False)
-    told_at: float = -math.inf
     gone_since: float | None = None
     _halved_at: float = -math.inf
     _paused_at: float = -math.inf
     _goes_on_at: float = -math.inf
     _pauses: int = 0
+    _in_a_row: int = 0
+    _is_wary: bool = False
 
     def __post_init__(self) -> None:
         self.limit = float(self.most)
@@ -60,16 +64,18 @@ class Pace:
         """Seconds until a request may start again; 0 where nothing waits."""
         return max(0.0, self._goes_on_at - now)
 
-    def told(self, now: float) -> None:
+    def told(self) -> None:
         """A story was told."""
-        self.told_at, self.gone_since, self._pauses = now, None, 0
-        step = max(1.0, self.most / ROUNDS_TO_GROW)
+        self.gone_since, self._pauses, self._in_a_row = None, 0, 0
+        step = 1.0 if self._is_wary else max(1.0, self.most / ROUNDS_TO_GROW)
         self.limit = min(float(self.most), self.limit + step / self.limit)
+        self._is_wary &= self.limit < self.most
 
     def crowded(self, began_at: float, now: float) -> None:
         """A try that began then was one too many."""
         if began_at > self._halved_at:
             self.limit, self._halved_at = max(1.0, self.limit / 2), now
+            self._is_wary = True
 
     def note(self, tries: Sequence[Attempt], ended_at: float) -> None:
         """Look for tries of a telling that were one too many, and that were waited for.
@@ -84,18 +90,33 @@ class Pace:
                 return
             ended_at = began_at - tried.waited_s
 
-    def gone(self, began_at: float, now: float, retry_after_s: float | None = None) -> bool:
+    def failed(
+        self,
+        began_at: float,
+        now: float,
+        *,
+        in_flight: int = 1,
+        retry_after_s: float | None = None,
+        is_crowded: bool = False,
+        is_certain: bool = False,
+    ) -> bool:
         """A request that began then failed by the weather.
 
         Args:
             began_at: When its telling began.
             now: When it failed.
+            in_flight: Requests under way, this one included.
             retry_after_s: Seconds that the server or the circuit asks for.
+            is_crowded: It was one too many: for a while nothing starts.
+            is_certain: It says of itself that nothing gets through.
 
         Returns:
-            Whether nothing gets through: nothing was told since the telling began.
+            Whether nothing gets through.
         """
-        if self.told_at >= began_at:
+        self._in_a_row += 1
+        if is_crowded:
+            self._hold(now + (retry_after_s or FIRST_PAUSE_S))
+        if not is_certain and self._in_a_row < min(FAILURES_IN_A_ROW, in_flight, self.at_once):
             return False
         self.gone_since = now if self.gone_since is None else self.gone_since
         if began_at > self._paused_at:  # else it is one of those that failed together
@@ -103,10 +124,12 @@ class Pace:
             self._paused_at = now
             self.limit = max(1.0, self.limit / 2)
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._pauses - 1, 10))
-        self._goes_on_at = max(self._goes_on_at, self._paused_at + pause_s)
-        if retry_after_s:
-            self._goes_on_at = max(self._goes_on_at, now + retry_after_s)
+        self._hold(self._paused_at + pause_s)
+        self._hold(now + (retry_after_s or 0.0))
         return True
+
+    def _hold(self, until: float) -> None:
+        self._goes_on_at = max(self._goes_on_at, until)
 
     def gone_for_s(self, now: float) -> float:
         """For how long nothing will have got through when the present pause is over."""

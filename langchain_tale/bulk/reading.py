@@ -105,7 +105,7 @@ def _lines(file: BufferedReader) -> Iterator[bytes | None]:
 
 def _from_json(line: int, content: bytes) -> Asked:
     try:
-        return asked(line, json.loads(content.decode()))
+        return asked(line, json.loads(content.rstrip().decode()))
     except UnicodeDecodeError:
         return unreadable(line, "it is not UTF-8", content.hex())
     except json.JSONDecodeError as error:

@@ -12,7 +12,6 @@ from langchain_tale.bulk.pacing import Pace
 from langchain_tale.bulk.plan import Job, Plan
 from langchain_tale.bulk.progress import Progress, Speed
 from langchain_tale.bulk.settling import Settling
-from langchain_tale.bulk.sources import CHUNK
 from langchain_tale.bulk.spending import Purse
 from langchain_tale.errors import ConfigurationError, OutputError
 from langchain_tale.story.result import StoryGenerationResult
@@ -120,6 +119,7 @@ class Run:
                 await self._changed.wait()
                 if ticking.done():
                     ticking.result()
+            self.settling.conclude(self._now)
         finally:
             tasks = [ticking, *self._in_flight, *filter(None, [self._reading])]
             for task in tasks:
@@ -141,8 +141,8 @@ class Run:
 
     def _next(self, chunks: Chunks) -> Job | None:
         """The next request that may start now."""
-        in_flight, waiting = len(self._in_flight), self.settling.put_back or self._jobs
-        if len(self._jobs) < (CHUNK if self._source.path else 1):
+        in_flight, waiting = len(self._in_flight), self._waiting()
+        if len(self._jobs) < self._source.chunk_size:
             self._read(chunks)
         if not waiting or not self._pace.may_start(in_flight, self._now):
             return None
@@ -154,6 +154,12 @@ class Run:
                 "raise it, and resume."
             )
         return None
+
+    def _waiting(self) -> deque[Job]:
+        """Who comes next: new requests, unless there are too many that were put back."""
+        put_back = self.settling.put_back
+        is_their_turn = len(put_back) >= self._pace.at_once or not self._jobs
+        return put_back if put_back and is_their_turn else self._jobs
 
     def _start(self, job: Job) -> None:
         job.tellings += 1
@@ -167,9 +173,9 @@ class Run:
             result = await self._chain.ainvoke(job.request, self._plan.config)
             _check(result)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is judged)
-            self.settling.not_told(job, error, began_at, self._now)
+            self.settling.not_told(job, error, began_at, self._now, len(self._in_flight))
         else:
-            self.settling.told(job, result, self._now)
+            self.settling.told(job, result, began_at, self._now)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

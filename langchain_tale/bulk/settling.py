@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FAILED_ALIKE: Final = 20
 """So many requests that fail in the same way, before any story is told, stop a run."""
+REFUSED_IN_A_ROW: Final = 3
+"""So many requests that are refused (403) while no other is told are refused for all."""
 _WORDS: Final = {
     "CircuitOpenError": "every model failed too often",
     "ConnectionFailedError": "no connection",
@@ -104,18 +106,22 @@ class Settling:
     put_back: deque[Job] = field(default_factory=deque)
     waits_for: str | None = None
     _alike: tuple[str, int] = ("", 0)
+    _suspects: deque[Failure] = field(default_factory=deque)
 
-    def told(self, job: Job, result: StoryGenerationResult, now: float) -> None:
+    def told(self, job: Job, result: StoryGenerationResult, began_at: float, now: float) -> None:
         """Write a story down, and only then count it."""
         self._spend(job, cost_of(result.attempts, result.cost_usd))
         self.tally.add(self.book.told(job.asked, job.known, result))
         self.counts.failed -= job.known.state is State.FAILED
         self.counts.told += 1
         self.counts.told_now += 1
-        self.pace.told(now)
+        self.pace.told()
         self.pace.note(result.attempts, now)
+        self._clear_suspects(began_at)
 
-    def not_told(self, job: Job, error: Exception, began_at: float, now: float) -> None:
+    def not_told(
+        self, job: Job, error: Exception, began_at: float, now: float, in_flight: int
+    ) -> None:
         """Judge a failure, and do what follows from it; the table is in `judging`."""
         failure = Failure(job, error, tries_of(error, now - began_at), began_at, now)
         self._spend(job, cost_of(failure.tries))
@@ -129,7 +135,7 @@ class Settling:
             self._compare(failure)
         else:
             self.pace.note(failure.tries, now)
-            self._wait_and_see(failure, found)
+            self._wait_and_see(failure, found, in_flight)
 
     def write_failure(
         self, asked: Asked, known: Known, error: Exception, tries: Tries = ()
@@ -150,16 +156,33 @@ class Settling:
         self.write_failure(job.asked, job.known, failure.error, failure.tries)
 
     def _suspect(self, failure: Failure) -> None:
-        """After a refusal that may be of this request or of all: tell it once more to know."""
-        if failure.job.tellings == 1:
-            self.put_back.append(failure.job)
-        elif self.pace.told_at >= failure.began_at:
-            self._fail(failure)
-        else:
+        """After a refusal that may be of this request or of all, look at others to know."""
+        self._suspects.append(failure)
+        if len(self._suspects) >= REFUSED_IN_A_ROW:
             self.stop_for(failure.error, failure.now)
 
-    def _wait_and_see(self, failure: Failure, found: Judged) -> None:
-        if self.pace.gone(failure.began_at, failure.now, found.retry_after_s):
+    def _clear_suspects(self, told_began_at: float) -> None:
+        """A story that began then was told: what was refused before was refused alone."""
+        while self._suspects and self._suspects[0].now <= told_began_at:
+            self._fail(self._suspects.popleft())
+
+    def conclude(self, now: float) -> None:
+        """There is nobody left to compare with."""
+        if self._suspects and not self.counts.told_now:
+            self.stop_for(self._suspects[0].error, now)
+        if self.stop.why is None:
+            self._clear_suspects(now)
+
+    def _wait_and_see(self, failure: Failure, found: Judged, in_flight: int) -> None:
+        is_gone = self.pace.failed(
+            failure.began_at,
+            failure.now,
+            in_flight=in_flight,
+            retry_after_s=found.retry_after_s,
+            is_crowded=found.is_crowded,
+            is_certain=found.is_certain,
+        )
+        if is_gone:
             self.waits_for = _WORDS.get(failure.kind, "the service does not answer")
             gone_s = self.pace.gone_for_s(failure.now)
             if gone_s > self.plan.patience_s:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Requests = str | Path | Iterable[Any] | AsyncIterable[Any]
 """A file, or `StoryRequest`s, dicts and themes."""
 CHUNK: Final = 256
+_SINGLES: Final = (StoryRequest, dict, bytes)
 
 
 class Source:
@@ -30,6 +31,7 @@ class Source:
     Attributes:
         path: The file, where it is one.
         may_be_read_twice: Whether it can be looked through before the run.
+        chunk_size: How many are read at a time; of what the caller makes up as it goes, one.
 
     Raises:
         ConfigurationError: It is nothing that holds requests.
@@ -40,28 +42,29 @@ class Source:
         self._given = given
         if self.path is not None:
             reader_of(self.path)
-        elif isinstance(given, StoryRequest | dict) or not isinstance(
-            given, Iterable | AsyncIterable
-        ):
+        elif isinstance(given, _SINGLES) or not isinstance(given, Iterable | AsyncIterable):
             kind = type(given).__name__
             msg = f"Requests are a file's path or several requests, not {kind}."
             raise ConfigurationError(msg)
-        self.may_be_read_twice = self.path is not None and self.path.is_file()
+        is_file = self.path is not None and self.path.is_file()
+        self.may_be_read_twice = is_file or isinstance(given, Sequence)
+        self.chunk_size = CHUNK if self.path or self.may_be_read_twice else 1
 
     async def chunks(self) -> AsyncGenerator[list[Asked]]:
         """The requests, some at a time.
 
-        A file is read in a thread. Any other iterable is read here, one by one, as there is
-        room: one that blocks holds up the stories under way, so let it be asynchronous.
+        A file is read in a thread. Any other iterable is read here, as there is room: one that
+        blocks holds up the stories under way, so let it be asynchronous.
         """
         if self.path is not None:
             requests = read_file(self.path)
-            while chunk := await asyncio.to_thread(lambda: list(islice(requests, CHUNK))):
+            while chunk := await asyncio.to_thread(lambda: list(islice(requests, self.chunk_size))):
                 yield chunk
         elif isinstance(self._given, AsyncIterable):
             line = count(1)
             async for record in self._given:
                 yield [asked(next(line), record)]
-        else:
-            for one in read_items(self._given):  # type: ignore[arg-type]  # an iterable by now
-                yield [one]
+        elif isinstance(self._given, Iterable):
+            requests = read_items(self._given)
+            while chunk := list(islice(requests, self.chunk_size)):
+                yield chunk

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
 FEELERS: Final = 4
 """How many may start before anything is known of what a story costs."""
+_ROUNDING_USD: Final = 1e-9
+"""Sums of floats are not exact; no model costs so little."""
 
 
 @dataclass(slots=True)
 class Purse:
     """What has been spent, and whether there is enough for one more.
 
-    A request is expected to cost what requests have cost so far. So the last cents are given
-    out one by one, and the limit is passed by no more than one story costs above the mean.
+    A request is expected to cost the mean of those before it. So the last cents are given out
+    one by one, and the limit is passed by no more than stories under way cost above the mean.
 
     Attributes:
         limit_usd: What may be spent; None for no limit.
@@ -44,7 +46,8 @@ class Purse:
             return in_flight < FEELERS
         if not self.spent_usd:
             return True
-        return self.spent_usd + (in_flight + 1) * self.expected_usd <= self.limit_usd
+        needed_usd = self.spent_usd + (in_flight + 1) * self.expected_usd
+        return needed_usd <= self.limit_usd + _ROUNDING_USD
 
     def spend(self, usd: float) -> None:
         """A telling is over, and has cost so much."""

@@ -129,8 +129,9 @@ def tell_all(
         models: Slugs or chat models, best first, as for `create_story_chain`.
         chain: A chain of your own instead.
         concurrency: Most stories under way at once, 1 to 10,000; fewer while there are 429s.
-        budget_usd: What the output may cost in USD, earlier runs included. It may be passed by
-            what a story costs above the mean.
+        budget_usd: What the output may cost in USD, earlier runs included. Money is set aside for
+            stories under way, as much as stories have cost so far; so it may be passed by what
+            these cost above the mean.
         resume: Go on with `out`: what it has is not told again, and what failed neither.
         retry_failed: Tell what failed again; with `resume` what is untold too.
         ordered: Put a JSONL output into the order of the requests at the end; tables have it
