@@ -1,10 +1,10 @@
 """How many at once, and when to hold on: additive increase, multiplicative decrease; pure.
 
 A try that was one too many halves the number; what began before the last halving says nothing
-new. A round of stories told adds one; after an outage that told nothing of numbers, a sixteenth
-of what was wished for. When all that is
-under way fails by the weather, or ten in a row do, the service or the way there is gone:
-everything waits, longer each time, and one request goes first to see.
+new. A round of stories told adds one; after an outage, which says nothing of numbers, a sixteenth
+of what was wished for. When all that is under way fails by the weather, or ten in a row do, the
+service or the way there is gone: everything waits, longer each time, and one request goes first
+to see.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ _OF_THE_OWNER: Final = 0o600
 _PATIENCE_S: Final = 5.0
 """Seconds to wait while another process writes."""
 _SCHEMA: Final = f"""
-PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA secure_delete = ON;
 PRAGMA application_id = {_APPLICATION_ID};
@@ -190,7 +189,9 @@ class StoryCache(BaseCache):
                 self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
             )
             finalize(self, _close, self._db, self._process)
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA)  # and only then WAL, which leaves the id where it is
+            with suppress(sqlite3.OperationalError):  # another process is just doing so
+                self._db.execute("PRAGMA journal_mode = WAL")
         return self._db
 
     def _forget(self) -> None:

@@ -114,11 +114,12 @@ def _shown(received: list[int]) -> Iterator[Callable[[Progress], None]]:
 class _Lines:
     """A line at the first moment, and then every ten seconds."""
 
-    def __init__(self) -> None:
-        self._next_at = 0.0
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_at = float("-inf")
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next_at:
             self._next_at = now + LINE_EVERY_S
             say(str(progress))
