@@ -3,7 +3,9 @@
 ```
 TaleError                            `except TaleError` catches ours, and only ours
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
+│   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
 ├── BudgetSpentError                 not sent: a `Budget` of the caller's is spent; `attempts`
+├── OutputError                      a file cannot be written, or is not what it should be
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
     │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
@@ -23,6 +25,7 @@ TaleError                            `except TaleError` catches ours, and only o
     │   ├── UnparsableReplyError     does not fit the schema asked for; `partial_text`
     │   └── RefusedReplyError        a check of the caller's refused it; `partial_text`
     └── AllModelsFailedError         several tries failed; `attempts` has each of them
+        └── UnfitStoryError          every story failed a check; `result` is the best of them
 ```
 
 Leaves also inherit langchain-core's `ModelError` twin, so that code written for any
@@ -85,6 +88,28 @@ class BudgetSpentError(TaleError, core.ModelError):
         self.attempts: tuple[Attempt, ...] = ()
         self.partial_text: str | None = None
         self.run_id: UUID | None = None
+
+
+class UnfitRequestError(ConfigurationError):
+    """A request that makes no story for a child; no storyteller was asked.
+
+    Its message is kind and in the language of the request, to be shown as it is. It quotes
+    nothing of the request.
+
+    Attributes:
+        theme: `"sexual"`, `"violent"`, `"self_harm"`, `"drugs"`, `"hate"`, `"crude"`, or
+            `"other"` where a judge said no.
+        field: The field of the request that asks for it, where that is known.
+    """
+
+    def __init__(self, message: str, *, theme: str = "other", field: str | None = None) -> None:
+        super().__init__(message)
+        self.theme = theme
+        self.field = field
+
+
+class OutputError(TaleError):
+    """A file cannot be written, or is not what it should be."""
 
 
 LoggedError = Annotated[
@@ -342,11 +367,13 @@ class RefusedReplyError(MalformedReplyError):
         told_reason: The same as messages and logs tell it: of a parser's exception, which may
             quote the answer, its class alone.
         message: The answer, as the model gave it.
+        attempts: Every try of the call in order, where this error ended it.
     """
 
     reason: str = ""
     told_reason: str = ""
     message: Any = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class AllModelsFailedError(ExternalServiceError):
@@ -373,6 +400,16 @@ class AllModelsFailedError(ExternalServiceError):
             partial_text=partial_text,
         )
         self.attempts = tuple(attempts)
+
+
+class UnfitStoryError(AllModelsFailedError):
+    """Every story that was told failed a check.
+
+    Attributes:
+        result: The best of them, as a `StoryGenerationResult` with its report.
+    """
+
+    result: Any = None
 
 
 def one_sentence(error: ValidationError, *, of: str) -> str:

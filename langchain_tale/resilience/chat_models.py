@@ -6,11 +6,19 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.accepting import Accept, acheck, both, check, message_of
+from langchain_tale.resilience.accepting import (
+    Accept,
+    AcceptBeginning,
+    acheck,
+    both,
+    check,
+    message_of,
+)
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.calls import Call
@@ -23,6 +31,8 @@ from langchain_tale.resilience.composing import (
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
+from langchain_tale.resilience.revising import Revising
 from langchain_tale.resilience.runs import parent_of
 from langchain_tale.resilience.streams import Streaming
 from langchain_tale.resilience.structured import StructuredReply, with_raw
@@ -41,14 +51,14 @@ if TYPE_CHECKING:
     )
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.outputs import ChatGenerationChunk
     from langchain_core.tools import BaseTool
 
     from langchain_tale.resilience.reporting import ToldWalk
     from langchain_tale.resilience.runs import Parent
 
 
-class ResilientChatModel(KnowsItsRun, BaseChatModel):
+class ResilientChatModel(KnowsItsRun, Recalling):
     """Chat models that are tried as a policy says, and together are one chat model.
 
     Give it to anything that takes a chat model: `prompt | model | parser`, agents, tools,
@@ -71,6 +81,10 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         accept: A check inside the loop: None, True or nothing for an answer that will do;
             False, or a sentence that says why, for one that will not. A ValueError counts as
             such a sentence. With it a stream is handed on once its answer is accepted.
+        accept_beginning: Under `accept`: given the text of a stream so far, whether it may be
+            handed on at once. Then there is no way back, and `accept` does not see the rest.
+        revising: How an answer that `accept` refuses is asked for again, and how often; else as
+            it was asked before, as often as the policy allows.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -87,6 +101,8 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     breaker: BreakerPolicy | None = Field(default_factory=BreakerPolicy)
     on_broken_stream: OnBrokenStream = "raise"
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
+    accept_beginning: AcceptBeginning | None = Field(default=None, exclude=True, repr=False)
+    revising: Revising | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -126,9 +142,10 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         def ask() -> ChatResult:
             with call.attempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = member.generate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                check(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = member.generate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                check(self.accept, call.whole(answer.message), member.name)
             return result
 
         with call:
@@ -136,7 +153,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
                 result = call.walk.retrying()(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
-            return _with_log(result, call.walk)
+            return _whole(_with_log(result, call.walk), call)
 
     async def _agenerate(
         self,
@@ -150,9 +167,10 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         async def ask() -> ChatResult:
             async with call.aattempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = await member.agenerate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                await acheck(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = await member.agenerate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                await acheck(self.accept, call.whole(answer.message), member.name)
             return result
 
         async with call:
@@ -160,8 +178,9 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
                 result: ChatResult = await call.walk.aretrying()(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
-            return _with_log(result, call.walk)
+            return _whole(_with_log(result, call.walk), call)
 
+    @recalled
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -172,8 +191,9 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
         with call:
-            yield from Streaming(call, telling, self.accept, {"stop": stop, **kwargs}).chunks()
+            yield from self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
 
+    @arecalled
     async def _astream(
         self,
         messages: list[BaseMessage],
@@ -183,17 +203,20 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
-        streaming = Streaming(call, telling, self.accept, {"stop": stop, **kwargs})
+        streaming = self._streaming(call, telling, {"stop": stop, **kwargs})
         async with call, aclosing(streaming.achunks()) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    def _streaming(self, call: Call, telling: Telling, kwargs: dict[str, Any]) -> Streaming:
+        return Streaming(call, telling, self.accept, kwargs, self.accept_beginning)
 
     def _call(
         self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> Call:
         within = kwargs.pop(SCOPE, None)
         call = Call(self._members(), self.retry, parent, messages, within)
-        return call.begun(self.breaker, self.timing)
+        return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
     def _members(self) -> list[Member]:
         own = self.tool_kwargs or [{}] * len(self.models)
@@ -301,6 +324,16 @@ def _give_up(walk: ToldWalk, error: Exception) -> NoReturn:
     if final is error:
         raise error
     raise final from error
+
+
+def _whole(result: ChatResult, call: Call) -> ChatResult:
+    """The result with the beginning that its answer continues, if it continues one."""
+    generation = result.generations[0]
+    whole = call.whole(generation.message)
+    if whole is generation.message:
+        return result
+    joined = ChatGeneration(message=whole, generation_info=generation.generation_info)
+    return ChatResult(generations=[joined], llm_output=result.llm_output)
 
 
 def _with_log(result: ChatResult, walk: ToldWalk) -> ChatResult:

@@ -38,6 +38,7 @@ class Opened(Generic[ChunksT, StackT]):
         metadata: What all chunks said about the answer.
         texts: What was said so far.
         usage: Tokens, as far as they were counted.
+        is_handed_on: Whether the consumer has its beginning, or will have it now.
     """
 
     rest: ChunksT
@@ -47,6 +48,7 @@ class Opened(Generic[ChunksT, StackT]):
     metadata: dict[str, Any] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     usage: UsageMetadata | None = None
+    is_handed_on: bool = False
 
     def starts_with(self, chunk: ChatGenerationChunk) -> bool:
         """Keep a chunk of the head; True once there is content, and so no way back."""
@@ -63,6 +65,11 @@ class Opened(Generic[ChunksT, StackT]):
             self.usage = add_usage(self.usage, chunk.message.usage_metadata)
 
     @property
+    def text(self) -> str:
+        """What was said so far, as one."""
+        return "".join(self.texts)
+
+    @property
     def message(self) -> BaseMessage:
         """The answer so far."""
         whole = merge_chat_generation_chunks(list(self.head))
@@ -70,4 +77,4 @@ class Opened(Generic[ChunksT, StackT]):
 
     def finish(self) -> None:
         """Give the run of the attempt the whole message."""
-        self.answer.message = AIMessage("".join(self.texts), response_metadata=self.metadata)
+        self.answer.message = AIMessage(self.text, response_metadata=self.metadata)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 READ_ALOUD_WORDS_PER_MINUTE: Final = 130
 """A calm pace; adults read aloud at 120 to 180 words a minute."""
+WORDS_PER_SCENE: Final = 60
+"""A picture book of some 500 words has a dozen spreads; a scene here is a little longer."""
 _WORDS_UP_TO_AGE: Final = ((3, 120), (5, 200), (7, 300), (10, 500), (17, 700))
 _DEFAULT_WORDS: Final = 250
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -82,6 +84,8 @@ class StoryRequest(BaseModel):
         minutes: Length in minutes of reading aloud, 0.5 to 20; instead of `words`.
         tone: E.g. `"funny"`, up to 60 characters.
         avoid: What must not occur, up to 20 of up to 60 characters each.
+        scenes: How many scenes a storybook has, 1 to 20; else as many as its length suggests.
+            Only `create_storybook_chain` divides a story.
 
     Raises:
         pydantic.ValidationError: A ValueError that names the field and what is allowed, and
@@ -108,6 +112,7 @@ class StoryRequest(BaseModel):
     minutes: Annotated[float, Field(ge=0.5, le=20)] | None = None
     tone: Line60 | None = None
     avoid: Annotated[tuple[Line60, ...], BeforeValidator(_as_several), Field(max_length=20)] = ()
+    scenes: Annotated[int, Field(ge=1, le=20)] | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -134,6 +139,11 @@ class StoryRequest(BaseModel):
         if self.age is None:
             return _DEFAULT_WORDS
         return next(words for oldest, words in _WORDS_UP_TO_AGE if self.age <= oldest)
+
+    @property
+    def scene_count(self) -> int:
+        """The number of scenes to aim at: as asked for, else one for about sixty words, 3 to 12."""
+        return self.scenes or min(12, max(3, round(self.word_count / WORDS_PER_SCENE)))
 
     @property
     def language_code(self) -> str:

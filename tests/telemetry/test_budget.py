@@ -30,6 +30,7 @@ from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.verdict import Verdict, verdict
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.telemetry import budget as module
+from langchain_tale.telemetry import open_runs
 from langchain_tale.telemetry.ledger import Spent
 from langchain_tale.telemetry.readings import Tried
 from tests.conftest import chat_model
@@ -234,9 +235,9 @@ def test_the_refusal_says_what_and_how_much(sandbox: Sandbox) -> None:
     error = raised.value
     cost, tokens = answer.response_metadata["cost"], budget.spent_tokens
     assert str(error) == (
-        f"The budget of $0.00001 and 1000000 tokens is spent (${cost:f}, {tokens} tokens), "
+        f"The budget of $0.00001 and 1000000 tokens is spent (${cost:.8f}, {tokens} tokens), "
         "so nothing was sent; go on with a new Budget."
-    ).replace(f"{cost:f}", f"{Decimal(repr(cost)):f}")
+    )
     assert (error.spent_usd, error.spent_tokens) == (cost, tokens)
     assert (error.limit_usd, error.limit_tokens, error.attempts) == (A_CALL, 1_000_000, ())
     assert isinstance(error, ModelError)
@@ -560,6 +561,12 @@ def test_the_count_may_be_kept_elsewhere(sandbox: Sandbox) -> None:
     assert (budget.spent_usd, budget.spent_tokens, budget.is_spent) == (0.5, 7, True)
 
 
+def test_amounts_are_told_to_be_read() -> None:
+    told = [module._dollars(Decimal(usd)) for usd in ("0", "100", "0.50", "4.1549999999999994e-05")]
+
+    assert told == ["$0", "$100", "$0.5", "$0.00004155"]
+
+
 def test_it_says_how_it_stands_and_nothing_else() -> None:
     assert repr(Budget(usd=0.5)) == "Budget(usd=0.5; spent $0, 0 tokens)"
     assert repr(Budget(usd=2, tokens=9)) == "Budget(usd=2.0, tokens=9; spent $0, 0 tokens)"
@@ -568,7 +575,7 @@ def test_it_says_how_it_stands_and_nothing_else() -> None:
 def test_runs_that_never_end_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     from uuid import uuid4
 
-    monkeypatch.setattr(module, "MOST_OPEN", 100)
+    monkeypatch.setattr(open_runs, "MOST_OPEN", 100)
     budget = Budget(usd=1)
     for _ in range(1000):
         budget.on_chat_model_start({}, [], run_id=uuid4())
