@@ -12,7 +12,13 @@ from langchain_tale.settings import get_settings
 from langchain_tale.story.prompt import story_messages
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
 from langchain_tale.story.result import StoryGenerationResult, StoryParser
-from langchain_tale.story.storytellers import chat_models, fit, given_options, settled_policy
+from langchain_tale.story.storytellers import (
+    chat_models,
+    fit,
+    given_options,
+    settled_policy,
+    within,
+)
 from langchain_tale.story.unfit.guard import RequestGuard, admission
 from langchain_tale.telemetry.context import REQUEST_ID
 from langchain_tale.telemetry.scopes import Scope
@@ -92,7 +98,7 @@ def create_story_chain(
         room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
         fitted = [fit(model, request, room, zdr=zdr) for model in storytellers]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        model = _within(budget, resilient(fitted, retry=retry, **loop))
+        model = within(budget, resilient(fitted, retry=retry, **loop))
         steps = prompt | model | StoryParser(scope=scope)
         return steps.with_config(metadata={REQUEST_ID: scope.request_id})
 
@@ -100,8 +106,3 @@ def create_story_chain(
     steps = request | admission(guard) | RunnableLambda(story, name="story")
     chain = steps.with_config(run_name="story_chain")
     return chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult)  # type: ignore[arg-type]  # a union
-
-
-def _within(budget: Budget | None, model: ResilientChatModel) -> Runnable[Any, Any]:
-    """The model under a budget; beside the handlers that a call comes with, not in their place."""
-    return model if budget is None else model.with_config(callbacks=[budget])
