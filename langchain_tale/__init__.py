@@ -6,6 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_tale.bulk.summary import BulkSummary
+    from langchain_tale.bulk.telling import atell_all, tell_all
+    from langchain_tale.caching.shared import RedisStoryCache
+    from langchain_tale.caching.sqlite import StoryCache
     from langchain_tale.catalogue import ModelInfo, OpenRouterModel
     from langchain_tale.client import OpenRouterClient
     from langchain_tale.errors import (
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
         ExternalServiceError,
         TaleError,
         UnfitRequestError,
+        UnfitStoryError,
     )
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
     from langchain_tale.resilience.breaker import circuits, reset_circuits
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from langchain_tale.story.book.result import StorybookResult
     from langchain_tale.story.book.story import Story
     from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.checks import StoryReport, check_story
     from langchain_tale.story.choice import ModelWeights
     from langchain_tale.story.choosing import achoose_models, choose_models
     from langchain_tale.story.request import StoryRequest
@@ -44,6 +50,7 @@ __all__ = [
     "BreakerPolicy",
     "Budget",
     "BudgetSpentError",
+    "BulkSummary",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
@@ -51,17 +58,23 @@ __all__ = [
     "ModelWeights",
     "OpenRouterClient",
     "OpenRouterModel",
+    "RedisStoryCache",
     "RequestGuard",
     "ResilientChatModel",
     "RetryPolicy",
     "Story",
+    "StoryCache",
     "StoryGenerationResult",
     "StoryMetrics",
+    "StoryReport",
     "StoryRequest",
     "StorybookResult",
     "TaleError",
     "UnfitRequestError",
+    "UnfitStoryError",
     "achoose_models",
+    "atell_all",
+    "check_story",
     "choose_models",
     "circuits",
     "configure_logging",
@@ -70,10 +83,15 @@ __all__ = [
     "get_settings",
     "request_id",
     "reset_circuits",
+    "tell_all",
 ]
 
 # Each name is imported when it is first used: the openai SDK alone takes a second or two.
 _HOMES = {
+    "bulk.summary": ("BulkSummary",),
+    "bulk.telling": ("atell_all", "tell_all"),
+    "caching.shared": ("RedisStoryCache",),
+    "caching.sqlite": ("StoryCache",),
     "catalogue": ("ModelInfo", "OpenRouterModel"),
     "client": ("OpenRouterClient",),
     "errors": (
@@ -84,6 +102,7 @@ _HOMES = {
         "ExternalServiceError",
         "TaleError",
         "UnfitRequestError",
+        "UnfitStoryError",
     ),
     "openrouter.chat_models": ("ChatOpenRouter",),
     "resilience.breaker": ("circuits", "reset_circuits"),
@@ -94,6 +113,7 @@ _HOMES = {
     "story.book.result": ("StorybookResult",),
     "story.book.story": ("Story",),
     "story.chain": ("create_story_chain",),
+    "story.checks": ("StoryReport", "check_story"),
     "story.choice": ("ModelWeights",),
     "story.choosing": ("achoose_models", "choose_models"),
     "story.request": ("StoryRequest",),

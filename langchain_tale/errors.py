@@ -5,6 +5,7 @@ TaleError                            `except TaleError` catches ours, and only o
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
 │   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
 ├── BudgetSpentError                 not sent: a `Budget` of the caller's is spent; `attempts`
+├── OutputError                      a file cannot be written, or is not what it should be
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
     │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
@@ -24,6 +25,7 @@ TaleError                            `except TaleError` catches ours, and only o
     │   ├── UnparsableReplyError     does not fit the schema asked for; `partial_text`
     │   └── RefusedReplyError        a check of the caller's refused it; `partial_text`
     └── AllModelsFailedError         several tries failed; `attempts` has each of them
+        └── UnfitStoryError          every story failed a check; `result` is the best of them
 ```
 
 Leaves also inherit langchain-core's `ModelError` twin, so that code written for any
@@ -104,6 +106,10 @@ class UnfitRequestError(ConfigurationError):
         super().__init__(message)
         self.theme = theme
         self.field = field
+
+
+class OutputError(TaleError):
+    """A file cannot be written, or is not what it should be."""
 
 
 LoggedError = Annotated[
@@ -361,11 +367,13 @@ class RefusedReplyError(MalformedReplyError):
         told_reason: The same as messages and logs tell it: of a parser's exception, which may
             quote the answer, its class alone.
         message: The answer, as the model gave it.
+        attempts: Every try of the call in order, where this error ended it.
     """
 
     reason: str = ""
     told_reason: str = ""
     message: Any = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class AllModelsFailedError(ExternalServiceError):
@@ -392,6 +400,16 @@ class AllModelsFailedError(ExternalServiceError):
             partial_text=partial_text,
         )
         self.attempts = tuple(attempts)
+
+
+class UnfitStoryError(AllModelsFailedError):
+    """Every story that was told failed a check.
+
+    Attributes:
+        result: The best of them, as a `StoryGenerationResult` with its report.
+    """
+
+    result: Any = None
 
 
 def one_sentence(error: ValidationError, *, of: str) -> str:
