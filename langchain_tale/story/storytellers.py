@@ -17,12 +17,9 @@ from langchain_tale.story.personal import is_personal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_core.runnables import Runnable
-
     from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.continuing import OnBrokenStream
     from langchain_tale.story.request import StoryRequest
-    from langchain_tale.telemetry.budget import Budget
 
     Models = Sequence[str | BaseChatModel] | str | BaseChatModel | None
 
@@ -90,11 +87,6 @@ def max_output_tokens(model: ChatOpenRouter) -> int | None:
     listed = (model.profile or {}).get("max_output_tokens")
     known = known_model(served_slug(model.model_name))
     return listed or (known.info.max_output_tokens if isinstance(known, OpenRouterModel) else None)
-
-
-def within(budget: Budget | None, model: ResilientChatModel) -> Runnable[Any, Any]:
-    """The model under a budget; beside the handlers that a call comes with, not in their place."""
-    return model if budget is None else model.with_config(callbacks=[budget])
 
 
 def private(model: ModelT, *, deny: bool, zdr: bool = False) -> ModelT:

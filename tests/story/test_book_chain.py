@@ -106,6 +106,23 @@ def test_the_number_of_scenes_follows_the_length(book: Book, request_: Any, scen
     assert len(book.invoke(request_).story.scenes) == scenes
 
 
+def test_the_text_of_its_scenes_is_measured(
+    answering: Callable[..., tuple[Recorder, dict[str, Any]]],
+) -> None:
+    _, to_it = answering(WRITTEN)
+    asked = {"theme": "berries", "scenes": 3, "words": 300}
+
+    result = create_storybook_chain(MINI, **to_it).invoke(asked)
+    streamed = list(create_storybook_chain(MINI, **to_it).stream(asked))
+    unmeasured = create_storybook_chain(MINI, checks=False, **to_it).invoke(asked)
+
+    assert result.report is not None
+    assert "words" in {finding.name for finding in result.report.failures}
+    assert streamed[0].report is None
+    assert streamed[-1].report == result.report
+    assert unmeasured.report is None
+
+
 def test_a_russian_story_knows_its_language(book: Book) -> None:
     assert book.invoke(StoryRequest(theme="лиса", language="Russian", scenes=2)).story.language == (
         "ru"

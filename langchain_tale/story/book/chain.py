@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from langchain_core.runnables import Runnable, RunnableLambda, ensure_config
@@ -22,20 +23,16 @@ from langchain_tale.story.book.growing import GrowingStory
 from langchain_tale.story.book.prompt import storybook_messages
 from langchain_tale.story.book.result import StorybookParser, StorybookResult
 from langchain_tale.story.book.schema import RESPONSE_FORMAT
+from langchain_tale.story.checks.checking import check_story
+from langchain_tale.story.checks.judge import within
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
-from langchain_tale.story.storytellers import (
-    chat_models,
-    fit,
-    given_options,
-    settled_policy,
-    within,
-)
+from langchain_tale.story.storytellers import chat_models, fit, given_options, settled_policy
 from langchain_tale.story.unfit.guard import RequestGuard, admission
 from langchain_tale.telemetry.context import REQUEST_ID
 from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
@@ -43,6 +40,9 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.continuing import OnBrokenStream
     from langchain_tale.resilience.policy import RetryPolicy
+    from langchain_tale.story.checks.report import StoryReport
+    from langchain_tale.story.checks.told import Check
+    from langchain_tale.story.result import StoryGenerationResult
     from langchain_tale.story.storytellers import Models
     from langchain_tale.telemetry.budget import Budget
 
@@ -64,6 +64,7 @@ def create_storybook_chain(
     structured: bool | None = None,
     on_prose: OnProse = "ask_again",
     guard: RequestGuard | None = _GUARD,
+    checks: Sequence[Check] | bool | None = None,
     on_broken_stream: OnBrokenStream = "raise",
     timing: Timing | None = None,
     budget: Budget | None = None,
@@ -89,6 +90,8 @@ def create_storybook_chain(
             in the end where nothing better came; `"split"`, take it at once; or `"raise"`,
             never take it. The result's `form` says `"prose"`.
         guard: Refuses requests that are unfit for children before anything is sent.
+        checks: What is measured of the text of the scenes, for the result's `report`: None or
+            True for `DEFAULT_CHECKS`, False for nothing. A story that fails one is not told again.
         on_broken_stream: As for `create_story_chain`; with `"restart"` the scenes begin anew.
         timing: Clock, sleep and randomness, for tests.
         budget: What may be spent; once it is, nothing more is asked. Others may share it.
@@ -126,6 +129,7 @@ def create_storybook_chain(
             language=request.language_code,
             n_scenes=request.scene_count,
             takes_prose=on_prose == "split",
+            reporting=_reporting(request, checks=checks),
             scope=scope,
         )
         checked = loop | {
@@ -145,6 +149,15 @@ def create_storybook_chain(
 
 def _prompt() -> Runnable[StoryRequest, list[BaseMessage]]:
     return RunnableLambda(storybook_messages, name="storybook_prompt")
+
+
+def _reporting(
+    request: StoryRequest, *, checks: Sequence[Check] | bool | None
+) -> Callable[[StoryGenerationResult], StoryReport] | None:
+    """What makes the report of a story, or None where nothing is measured."""
+    if checks is False:
+        return None
+    return partial(check_story, request=request, checks=None if checks is True else checks)
 
 
 def _room(request: StoryRequest) -> int:

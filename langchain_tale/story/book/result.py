@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -15,7 +15,7 @@ from langchain_tale.story.book.growing import GrowingStory
 from langchain_tale.story.book.prose import story_from_prose
 from langchain_tale.story.book.reading import Form, Reading, read_story
 from langchain_tale.story.book.story import Story
-from langchain_tale.story.result import StoryGenerationResult, Tellings, story_result
+from langchain_tale.story.result import Reporting, StoryGenerationResult, Tellings, story_result
 from langchain_tale.story.telling import tell_of
 
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
         language: What `Story.language` becomes.
         n_scenes: How many scenes were asked for.
         takes_prose: Whether a story in plain text will do.
+        reporting: What makes the report of a whole story, or None.
         scope: Who is told of whole stories, if anybody.
     """
 
     language: str = "en"
     n_scenes: int = 3
     takes_prose: bool = False
+    reporting: Reporting | None = Field(default=None, exclude=True, repr=False)
     scope: Any = Field(default=None, exclude=True, repr=False)
 
     @property
@@ -130,7 +132,8 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
             model = message.response_metadata.get("model_name") or "The model"
             msg = f"{model} gave no whole story ({error}); try again or another model."
             raise UnparsableReplyError(msg, partial_text=message.text, **_ids(message)) from None
-        return _result(message, story, reading.form)
+        result = _result(message, story, reading.form)
+        return result if self.reporting is None else replace(result, report=self.reporting(result))
 
     def _reading(self, message: BaseMessage) -> Reading:
         if message.response_metadata.get("finish_reason") == "length":
