@@ -69,7 +69,7 @@ class StoryGenerationResult:
         }
         words = f"<{len(self.content.split())} words>"
         facts = "".join(f", {name}={fact!r}" for name, fact in shown.items() if fact is not None)
-        return f"StoryGenerationResult(content={words}{facts})"
+        return f"{type(self).__name__}(content={words}{facts})"
 
     @property
     def generation_id(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -41,6 +41,11 @@ class _Frozen(BaseModel):
     """What the parts of a story share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What it is, and not a word of it: stories name the child, and reprs end in logs."""
+        for name, value in super().__repr_args__():
+            yield name, value if name == "language" else _hidden(value)
 
 
 class Character(_Frozen):
@@ -146,6 +151,12 @@ class Story(_Frozen):
             ConfigurationError: A picture is no such URL, or there are more than scenes.
         """
         return page.html_of(self, pictures)
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_hidden(item) for item in value)
+    return f"<{len(value.split())} words>" if isinstance(value, str) else value
 
 
 def _ended(part: str) -> str:
