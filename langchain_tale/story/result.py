@@ -11,6 +11,8 @@ from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic re
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.outputs import ChatGeneration
 
+from langchain_tale.cards.card import Card, Shown
+from langchain_tale.cards.stories import story_card
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
 
@@ -30,8 +32,8 @@ _TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
 
 @dataclass(frozen=True)
-class StoryGenerationResult:
-    """A story and what is known of it.
+class StoryGenerationResult(Shown):
+    """A story and what is known of it; in a notebook it shows itself as a card.
 
     Attributes:
         content: The story, without its title where that was recognised.
@@ -77,6 +79,26 @@ class StoryGenerationResult:
             "generation_id": self.generation_id,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
         }
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return story_card(
+            title=self.title,
+            content=self.content,
+            model=str(self.model),
+            provider_name=(self.generation_info or {}).get("provider_name"),
+            cost_usd=self.cost_usd,
+            latency_s=self.latency_s,
+            attempts=self.attempts,
+            is_cut_off=self.is_cut_off,
+        )
+
+    def __str__(self) -> str:
+        return self.card().text()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's order)
+        """What IPython shows where it shows no HTML."""
+        printer.text("…" if cycle else str(self))
 
 
 class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
