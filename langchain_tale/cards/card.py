@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_tale.cards.markup import markdown, tag, text
 from langchain_tale.cards.theme import IGNORED_BY_TEX, STYLE
@@ -52,6 +52,9 @@ class Card:
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's order)
+        printer.text("…" if cycle else self.text())
 
     def _repr_html_(self) -> str:
         return self.html()

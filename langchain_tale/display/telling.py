@@ -86,11 +86,14 @@ class Telling:
         return self._aresult().__await__()
 
     async def _aresult(self) -> StoryGenerationResult:
+        outcome = asyncio.wrap_future(self._outcome)
         try:
-            return await asyncio.shield(asyncio.wrap_future(self._outcome))
+            while not outcome.done():  # a kernel's loop hears of Ctrl-C when it wakes
+                await asyncio.wait([outcome], timeout=LOOK_S)
         except asyncio.CancelledError:
-            await asyncio.to_thread(self.stop)
+            self.stop()
             raise
+        return outcome.result()
 
     def stop(self) -> None:
         """Cancel the request, unless the story has ended; returns when it is cancelled."""

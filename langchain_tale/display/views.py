@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from langchain_tale.cards.blocks import Facts, Note
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_tale.story.result import StoryGenerationResult
 
 REFRESH_S: Final = 0.1
-"""Seconds between two pictures of a card that grows; faster is not seen, and costs."""
+"""Seconds between two drawings of a card that grows; faster is not seen, and costs."""
 
 
 class View(Protocol):
@@ -63,22 +63,23 @@ class CellView:
         from IPython.display import display  # noqa: PLC0415 (an extra)
 
         self._card: Shown | Card = telling_card(title=None, content="", status="Asking …")
-        self._drawn_at = 0.0
+        self._next_drawing: asyncio.TimerHandle | None = None
         self._handle = display(self._card, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
         self._button = _Button(stop) if stop else None
 
     def grow(self, result: StoryGenerationResult) -> None:
-        """Redraw the card, unless it has just been redrawn."""
-        now = time.monotonic()
-        if now - self._drawn_at < REFRESH_S:
-            return
-        self._drawn_at = now
+        """Redraw the card, soon; what comes until then is in the same drawing."""
         status = f"Being told … {counted(len(result.content.split()), 'word')} so far."
-        self._draw(telling_card(title=result.title, content=result.content, status=status))
+        self._card = telling_card(title=result.title, content=result.content, status=status)
+        if self._next_drawing is None:
+            self._next_drawing = asyncio.get_running_loop().call_later(REFRESH_S, self._draw)
 
     def end(self, shown: Shown | Card) -> None:
         """Draw what it came to, and take the button away."""
-        self._draw(shown)
+        self._card = shown
+        if self._next_drawing:
+            self._next_drawing.cancel()
+        self._draw()
         if self._button:
             self._button.vanish()
 
@@ -86,9 +87,9 @@ class CellView:
         """Draw it here too; it goes on growing in both places."""
         self._handle.display(self._card)
 
-    def _draw(self, card: Shown | Card) -> None:
-        self._card = card
-        self._handle.update(card)
+    def _draw(self) -> None:
+        self._next_drawing = None
+        self._handle.update(self._card)
 
 
 class _Button:
