@@ -27,7 +27,7 @@ class Block(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prose:
     """Text in paragraphs, in whichever direction it is written.
 

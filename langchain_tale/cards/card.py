@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langchain_tale.cards.blocks import Block
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Card:
     """Something that shows itself in a notebook, without any outside resource or script.
 
@@ -53,6 +53,10 @@ class Card:
     def __str__(self) -> str:
         return self.text()
 
+    def __repr__(self) -> str:
+        """Not a word of what is in it: reprs end in logs."""
+        return f"<Card: {self.kind}>"
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's order)
         printer.text("…" if cycle else self.text())
 
@@ -77,3 +81,19 @@ class Shown:
 
     def _repr_markdown_(self) -> str:
         return self.card().markdown()
+
+
+class Readable(Shown):
+    """Base of those that a terminal's IPython shows as text, word for word.
+
+    `repr` and `str` stay as they are: they end in logs, and stories name children.
+    """
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._repr_pretty_ = Readable._repr_pretty_  # type: ignore[method-assign]  # or IPython takes a class's own __repr__
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's order)
+        printer.text("…" if cycle else self.card().text())

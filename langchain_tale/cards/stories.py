@@ -18,7 +18,7 @@ CUT_OFF: Final = "Cut off at its limit of tokens: the story is not finished."
 def story_card(
     *,
     title: str | None,
-    content: str,
+    body: Sequence[Block],
     model: str,
     provider_name: str | None = None,
     cost_usd: float | None = None,
@@ -31,7 +31,7 @@ def story_card(
 
     Args:
         title: Its title, or None.
-        content: The story.
+        body: The story itself.
         model: Who answered; empty where nobody has said so.
         provider_name: The host that served it.
         cost_usd: What it cost, where that is known.
@@ -49,7 +49,7 @@ def story_card(
         ("reading level", level),
     ]
     known = [(name, value) for name, value in facts if value]
-    blocks: list[Block] = [Prose(content)]
+    blocks: list[Block] = list(body)
     blocks += [Note(CUT_OFF)] if is_cut_off else []
     blocks += [Facts(known)] if known else []
     blocks += [Strip(attempts)] if attempts else []

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tale.cards.blocks import Block, Facts, Note, Table
-from langchain_tale.cards.card import Card, Shown
+from langchain_tale.cards.card import Card, Readable
 from langchain_tale.cards.wording import counted, dollars, seconds
 from langchain_tale.display import background
 from langchain_tale.display.bar import bar_for
@@ -37,7 +37,7 @@ _HOPELESS: Final = (AuthenticationError, InsufficientCreditsError)
 Outcome = StoryGenerationResult | Exception | None
 
 
-class Stories(list[Outcome], Shown):
+class Stories(list[Outcome], Readable):
     """What `tell_many` came to: for each request, in order, a result, an error, or None.
 
     None is a story that was not told, because the run was stopped before it.
@@ -88,13 +88,6 @@ class Stories(list[Outcome], Shown):
         return (
             f"<Stories: {len(self.told)} told, {len(self.failed)} failed, {self.missing} not told>"
         )
-
-    def __str__(self) -> str:
-        return self.card().text()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's order)
-        """What IPython shows where it shows no HTML."""
-        printer.text("…" if cycle else str(self))
 
 
 def _row(number: int, outcome: Outcome) -> tuple[object, ...]:

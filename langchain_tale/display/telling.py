@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import weakref
 from concurrent.futures import Future, wait
 from contextlib import aclosing
@@ -14,6 +13,7 @@ from langchain_tale.display import background
 from langchain_tale.display.cell import current_cell
 from langchain_tale.display.views import CellView, TextView, View, stopped
 from langchain_tale.errors import ConfigurationError, TaleError
+from langchain_tale.story.book.result import StorybookResult
 from langchain_tale.story.result import StoryGenerationResult
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ LOOK_S: Final = 0.2
 LEAVING_S: Final = 10.0
 """A request that is stopped has so long to be cancelled."""
 _ASKED_OF_RESULTS: Final = frozenset(
-    [field.name for field in dataclasses.fields(StoryGenerationResult)]
-    + [name for name in vars(StoryGenerationResult) if not name.startswith("_")]
+    name
+    for kind in (StoryGenerationResult, StorybookResult)
+    for name in (*kind.__dataclass_fields__, *vars(kind))
+    if not name.startswith("_")
 )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Word = bool | str | None
 Accept = Callable[[AIMessage], Word | Awaitable[Word]]
+AcceptBeginning = Callable[[str], bool]
 
 
 def message_of(result: ChatResult) -> BaseMessage:
@@ -68,7 +69,7 @@ async def acheck(accept: Accept | None, message: BaseMessage, model: str) -> Non
         try:
             word = await word
         except ValueError as error:
-            _refuse(str(error), message, model)
+            _refuse(str(error), message, model, told=_told(error))
     _obey(word, message, model)
 
 
@@ -76,7 +77,12 @@ def _asked(accept: Accept, message: BaseMessage, model: str) -> Any:
     try:
         return accept(message)  # type: ignore[arg-type]  # what a chat model answers is one
     except ValueError as error:  # so do parsers refuse
-        _refuse(str(error), message, model)
+        _refuse(str(error), message, model, told=_told(error))
+
+
+def _told(error: ValueError) -> str:
+    """What may be told of an exception: parsers' own quote the answer, and so the child's name."""
+    return str(error) if type(error) is ValueError else type(error).__name__
 
 
 def _obey(word: Any, message: BaseMessage, model: str) -> None:
@@ -86,18 +92,19 @@ def _obey(word: Any, message: BaseMessage, model: str) -> None:
         _refuse("the check said no", message, model)
 
 
-def _refuse(reason: str, message: BaseMessage, model: str) -> NoReturn:
+def _refuse(reason: str, message: BaseMessage, model: str, *, told: str | None = None) -> NoReturn:
     metadata = message.response_metadata
+    told = reason if told is None else told
     error = RefusedReplyError(
-        f"The answer of {model} was refused: {reason.rstrip('.')}.",
+        f"The answer of {model} was refused: {told.rstrip('.')}.",
         model=model,
         partial_text=message.text,
         provider_name=metadata.get("provider_name"),
         generation_id=metadata.get("id"),
         raw={"usage": metadata.get("token_usage")},
     )
-    error.reason, error.message = reason, message
-    raise error
+    error.reason, error.told_reason, error.message = reason, told, message
+    raise error from None
 
 
 def _drop(coroutine: Any) -> None:

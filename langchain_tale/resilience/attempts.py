@@ -31,6 +31,7 @@ from tenacity import (
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
+    BudgetSpentError,
     CircuitOpenError,
     RequestTimeoutError,
 )
@@ -198,11 +199,13 @@ class Walk:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Around a request: one that is cancelled gives its permit back."""
+        """Around a request: one that is cancelled, or never sent, gives its permit back."""
         try:
             yield
-        except Exception:
-            raise  # `failed` will say what became of it
+        except Exception as error:
+            if isinstance(error, BudgetSpentError):
+                self._settle("abandoned")
+            raise  # of any other `failed` will say what became of it
         except BaseException:
             self._settle("abandoned")
             raise
@@ -242,6 +245,8 @@ class Walk:
             error=error,
             provider_name=getattr(error, "provider_name", None),
             cost_usd=getattr(error, "cost_usd", None),
+            input_tokens=getattr(error, "input_tokens", None),
+            output_tokens=getattr(error, "output_tokens", None),
         )
 
     def add(self, name: str, circuit: Circuit | None = None) -> None:
@@ -268,7 +273,7 @@ class Walk:
 
     def has_another_turn_after(self, error: BaseException) -> bool:
         """Log the failure, and move on to the next turn if there is one."""
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, BudgetSpentError):
             return False
         if error is self._refusal:
             following = self._when_a_circuit_reopens()
@@ -280,7 +285,13 @@ class Walk:
         return following is not None
 
     def outcome(self, error: Exception) -> Exception:
-        """What to raise: the error itself after one try, or all of them after several."""
+        """What to raise: the error itself after one try, or all of them after several.
+
+        A budget that is spent has the last word: it is the caller's, and `attempts` has the tries.
+        """
+        if isinstance(error, BudgetSpentError):
+            error.attempts = tuple(self.log)
+            return error
         if len(self.log) <= 1:
             only = self.log[0].error if self.log else None
             return only if only is not None and error is self._refusal else error

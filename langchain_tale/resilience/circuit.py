@@ -25,6 +25,9 @@ from uuid import uuid4
 
 import pybreaker
 
+from langchain_tale.telemetry.events import CircuitClosed, CircuitOpened
+from langchain_tale.telemetry.scopes import tell
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -158,7 +161,11 @@ class Circuit:
         policy: BreakerPolicy,
         clock: Callable[[], float],
         storage: Callable[[], LocalStorage],
+        *,
+        base_url: str,
+        model: str,
     ) -> None:
+        self._whose = {"base_url": base_url, "model": model}
         self._policy = policy
         self._clock = clock
         self._make_storage = storage
@@ -214,6 +221,7 @@ class Circuit:
 
     def settle(self, permit: Permit, outcome: Callable[[], None] | None) -> None:
         """Note what became of a permit; its own methods call this."""
+        before = after = permit.period[0]
         with self._lock:
             if permit.is_settled:
                 return
@@ -222,9 +230,18 @@ class Circuit:
                 self._breaker.under_way = max(0, self._breaker.under_way - 1)
             if outcome is not None and self._storage.period() == permit.period:
                 with suppress(_Unwell):
-                    self._rules[permit.period[0]].call(outcome)
+                    self._rules[before].call(outcome)
+                after = cast("CircuitState", self._storage.state)
             if permit.probe is not None:
                 self._storage.take_back_probe(permit.probe)
+        self._tell(before, after)
+
+    def _tell(self, before: str, after: str) -> None:
+        """Tell of a change, outside the lock; a probe that fails changes nothing."""
+        if (before, after) == ("closed", "open"):
+            tell(CircuitOpened, cooldown_s=float(self._policy.reset_timeout_s), **self._whose)
+        if after == "closed" != before:
+            tell(CircuitClosed, **self._whose)
 
     @property
     def state(self) -> CircuitState:
@@ -250,5 +267,7 @@ class Circuit:
     def reset(self) -> None:
         """Close the circuit; what was sent before no longer counts for it unless it was closed."""
         with self._lock:
+            before = self._storage.state
             self._storage.take_back_probe()
             self._breaker.close()
+        self._tell(before, "closed")

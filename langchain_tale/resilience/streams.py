@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_tale.errors import EmptyReplyError, ExternalServiceError
-from langchain_tale.resilience.accepting import Accept, acheck, check
+from langchain_tale.errors import BudgetSpentError, EmptyReplyError, ExternalServiceError
+from langchain_tale.resilience.accepting import Accept, AcceptBeginning, acheck, check
 from langchain_tale.resilience.members import facts_of
 from langchain_tale.resilience.opened import Opened
 
@@ -33,12 +33,14 @@ class Streaming:
         telling: What the consumer was told so far.
         accept: A check of the whole answer, which is held back for it.
         kwargs: The arguments of the models.
+        accept_beginning: What of a stream may be handed on before `accept` has seen it whole.
     """
 
     call: Call
     telling: Telling
     accept: Accept | None
     kwargs: dict[str, Any]
+    accept_beginning: AcceptBeginning | None = None
 
     def chunks(self) -> Generator[ChatGenerationChunk]:
         """The answer, and last the log of its attempts."""
@@ -54,7 +56,7 @@ class Streaming:
             walk.pause()
             if notice is not None:
                 yield notice
-        yield from self._end(opened.metadata)
+        yield from self._end(opened)
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `chunks`."""
@@ -72,7 +74,7 @@ class Streaming:
             await walk.apause()
             if notice is not None:
                 yield notice
-        for chunk in self._end(opened.metadata):
+        for chunk in self._end(opened):
             yield chunk
 
     # ── opening ─────────────────────────────────────────────────────────────
@@ -94,11 +96,12 @@ class Streaming:
             try:
                 for chunk in opened.rest:
                     self.call.walk.check_deadline()
-                    if opened.starts_with(chunk) and self.accept is None:
+                    if opened.starts_with(chunk) and self._may_hand_on(opened):
+                        opened.is_handed_on = True
                         break
             except EmptyReplyError as error:
                 opened.starts_with(self._end_or_raise(error))
-            if self.accept is not None:
+            if not opened.is_handed_on:
                 check(self.accept, opened.message, member.name)
             opened.until = stack.pop_all()
         return opened
@@ -121,14 +124,21 @@ class Streaming:
             try:
                 async for chunk in rest:
                     self.call.walk.check_deadline()
-                    if opened.starts_with(chunk) and self.accept is None:
+                    if opened.starts_with(chunk) and self._may_hand_on(opened):
+                        opened.is_handed_on = True
                         break
             except EmptyReplyError as error:
                 opened.starts_with(self._end_or_raise(error))
-            if self.accept is not None:
+            if not opened.is_handed_on:
                 await acheck(self.accept, opened.message, member.name)
             opened.until = stack.pop_all()
         return opened
+
+    def _may_hand_on(self, opened: SyncOpened | AsyncOpened) -> bool:
+        """Whether there is no way back from what came so far; nor from what it continues."""
+        if self.accept is None or self.telling.text:
+            return True
+        return self.accept_beginning is not None and self.accept_beginning(opened.text)
 
     def _end_or_raise(self, error: EmptyReplyError) -> ChatGenerationChunk:
         """The last chunk of an answer that turned out to be whole when it broke."""
@@ -165,12 +175,13 @@ class Streaming:
                 self.call.walk.check_deadline()
             opened.finish()
 
-    def _end(self, metadata: dict[str, Any]) -> Generator[ChatGenerationChunk]:
+    def _end(self, opened: SyncOpened | AsyncOpened) -> Generator[ChatGenerationChunk]:
         """What was held back, and the log."""
         if (held := self.telling.rest()) is not None:
             yield held
-        walk = self.call.walk
-        walk.succeeded(**facts_of(metadata))
+        walk, chars = self.call.walk, len(self.telling.text)
+        walk.answered(opened.metadata, opened.usage, content_chars=chars, is_streamed=True)
+        walk.succeeded(**facts_of(opened.metadata))
         log = [attempt.to_dict() for attempt in walk.log]
         message = AIMessageChunk(
             content="", response_metadata={"attempts": log}, chunk_position="last"
@@ -189,7 +200,7 @@ class Streaming:
 
     def _give_up(self, error: Exception) -> NoReturn:
         final = self.call.walk.outcome(error)
-        if self.telling.text and isinstance(final, ExternalServiceError):
+        if self.telling.text and isinstance(final, ExternalServiceError | BudgetSpentError):
             final.partial_text = self.telling.text
         if final is error:
             raise error

@@ -1,7 +1,8 @@
 """A request → messages; written for English and for Russian, and for any language by name.
 
 What the caller wrote stands between quotation marks, as JSON strings, below a line that says
-what it is. It is data: nothing in it can end its own quotation.
+what it is. It is data: nothing in it can end its own quotation, nor pass for a mark of a chat
+template.
 """
 
 from __future__ import annotations
@@ -118,11 +119,19 @@ def story_messages(request: StoryRequest) -> list[BaseMessage]:
     Returns:
         A system message that depends only on the language, and a human message.
     """
-    wording = _WORDINGS.get(request.language_code, _ENGLISH)
-    return [SystemMessage(wording.system), HumanMessage("\n".join(_lines(request, wording)))]
+    wording = wording_of(request)
+    lines = [*request_lines(request), wording.closing]
+    return [SystemMessage(wording.system), HumanMessage("\n".join(lines))]
 
 
-def _lines(request: StoryRequest, wording: Wording) -> Iterator[str]:
+def wording_of(request: StoryRequest) -> Wording:
+    """The sentences of the request's language; English ones for most."""
+    return _WORDINGS.get(request.language_code, _ENGLISH)
+
+
+def request_lines(request: StoryRequest) -> Iterator[str]:
+    """What is asked for, a sentence a line; without the form of the answer."""
+    wording = wording_of(request)
     yield wording.task.format(words=request.word_count, theme=_quoted(request.theme))
     for name, label in wording.labels.items():
         value = getattr(request, name)
@@ -132,10 +141,24 @@ def _lines(request: StoryRequest, wording: Wording) -> Iterator[str]:
         yield next(level for oldest, level in wording.levels if request.age <= oldest)
     if request.language_code not in _WORDINGS:
         yield wording.other_language.format(language=_quoted(request.language))
-    yield wording.closing
 
 
 def _quoted(value: str | int | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return ", ".join(_quoted(item) for item in value)
-    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, int) else quoted(value)
+
+
+def quoted(text: str) -> str:
+    r"""Text as a JSON string in which no reader finds more than text.
+
+    Chat templates of open models mark turns by `<|im_start|>`, `<s>`, `[INST]` and the like, and
+    a server may take these for the real marks wherever they stand. Written as escapes of JSON
+    they are still the same text, and marks no longer.
+
+    Example:
+        >>> print(quoted('a "fox" <|im_end|>'))
+        "a \"fox\" \u003c|im_end|>"
+    """
+    written = json.dumps(text, ensure_ascii=False)
+    return written.replace("<", r"\u003c").replace("[", r"\u005b")

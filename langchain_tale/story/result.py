@@ -10,16 +10,21 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic reads it for schemas)
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.outputs import ChatGeneration
+from pydantic import Field
 
-from langchain_tale.cards.card import Card, Shown
+from langchain_tale.cards.blocks import Prose
+from langchain_tale.cards.card import Card, Readable
 from langchain_tale.cards.stories import story_card
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
+from langchain_tale.story.telling import tell_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.outputs import Generation
+
+    from langchain_tale.cards.blocks import Block
 
 _TITLE: Final = re.compile(
     r"\s*(?:#{1,6}[^\S\n]+(?P<heading>[^\n]+)"
@@ -31,8 +36,8 @@ _MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re
 _TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
 
-@dataclass(frozen=True)
-class StoryGenerationResult(Shown):
+@dataclass(frozen=True, repr=False)
+class StoryGenerationResult(Readable):
     """A story and what is known of it; in a notebook it shows itself as a card.
 
     Attributes:
@@ -60,6 +65,18 @@ class StoryGenerationResult(Shown):
     latency_s: float | None = field(default=None, kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
 
+    def __repr__(self) -> str:
+        """What it is, and not a word of it: stories name the child, and reprs end in logs."""
+        shown = {
+            "model": str(self.model),
+            "generation_id": self.generation_id,
+            "cost_usd": self.cost_usd,
+            "latency_s": self.latency_s,
+        }
+        words = f"<{len(self.content.split())} words>"
+        facts = "".join(f", {name}={fact!r}" for name, fact in shown.items() if fact is not None)
+        return f"StoryGenerationResult(content={words}{facts})"
+
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of the generation, for `fetch_generation_info`."""
@@ -84,7 +101,7 @@ class StoryGenerationResult(Shown):
         """What a notebook shows of it."""
         return story_card(
             title=self.title,
-            content=self.content,
+            body=self._body(),
             model=str(self.model),
             provider_name=(self.generation_info or {}).get("provider_name"),
             cost_usd=self.cost_usd,
@@ -93,12 +110,8 @@ class StoryGenerationResult(Shown):
             is_cut_off=self.is_cut_off,
         )
 
-    def __str__(self) -> str:
-        return self.card().text()
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 (IPython's order)
-        """What IPython shows where it shows no HTML."""
-        printer.text("…" if cycle else str(self))
+    def _body(self) -> Sequence[Block]:
+        return [Prose(self.content)]
 
 
 class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
@@ -106,9 +119,11 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     Attributes:
         has_title: Whether the first line may be the title.
+        scope: Who is told of whole stories, if anybody.
     """
 
     has_title: bool = True
+    scope: Any = Field(default=None, exclude=True, repr=False)
 
     @property
     def _type(self) -> str:
@@ -118,6 +133,21 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
         self, result: list[Generation], *, partial: bool = False
     ) -> StoryGenerationResult:
         """The result so far; with `partial`, of an answer that may still grow."""
+        story = self._story(result, partial=partial)
+        if not partial:
+            self._tell(story)
+        return story
+
+    async def aparse_result(
+        self, result: list[Generation], *, partial: bool = False
+    ) -> StoryGenerationResult:
+        """The twin of `parse_result`."""
+        story = self._story(result, partial=partial)
+        if not partial:
+            await self._atell(story)
+        return story
+
+    def _story(self, result: list[Generation], *, partial: bool) -> StoryGenerationResult:
         generation = result[0]
         message = (
             generation.message
@@ -132,24 +162,38 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     def _transform(self, input: Iterator[Any]) -> Iterator[StoryGenerationResult]:  # noqa: A002 (langchain-core's name)
         """A stream that is begun again is a story that is begun again."""
-        tellings = _Tellings()
+        tellings, story = Tellings(), None
         while not tellings.are_over:
-            yield from super()._transform(tellings.one_of(input))
+            for story in super()._transform(tellings.one_of(input)):
+                yield story
+        self._tell(story)
 
     async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[StoryGenerationResult]:  # noqa: A002 (as above)
-        tellings = _Tellings()
+        tellings, story = Tellings(), None
         while not tellings.are_over:
-            async for result in super()._atransform(tellings.aone_of(input)):
-                yield result
+            async for story in super()._atransform(tellings.aone_of(input)):
+                yield story
+        await self._atell(story)
+
+    def _tell(self, story: StoryGenerationResult | None) -> None:
+        if self.scope is not None and story is not None:
+            tell_of(story, self.scope)
+            self.scope.flush()
+
+    async def _atell(self, story: StoryGenerationResult | None) -> None:
+        if self.scope is not None and story is not None:
+            tell_of(story, self.scope)
+            await self.scope.aflush()
 
 
-class _Tellings:
+class Tellings:
     """A stream of chunks as the tellings it holds: only the last of them counts."""
 
     def __init__(self) -> None:
         self.are_over = False
 
     def one_of(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        """The chunks of the next telling."""
         for chunk in chunks:
             if _begins_again(chunk):
                 return
@@ -157,6 +201,7 @@ class _Tellings:
         self.are_over = True
 
     async def aone_of(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The twin of `one_of`."""
         async for chunk in chunks:
             if _begins_again(chunk):
                 return

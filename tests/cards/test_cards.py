@@ -6,15 +6,29 @@ import copy
 import pickle
 import re
 from datetime import date
+from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_tale import AllModelsFailedError, Attempt, OpenRouterModel, StoryGenerationResult
+from langchain_tale import (
+    AllModelsFailedError,
+    Attempt,
+    OpenRouterModel,
+    Story,
+    StorybookResult,
+    StoryGenerationResult,
+    StoryMetrics,
+)
 from langchain_tale.cards import theme
 from langchain_tale.cards.strip import MOST_MARKS, Strip
 from langchain_tale.cards.tracebacks import in_short
 from langchain_tale.errors import AuthenticationError, RateLimitError, UnavailableError
+from langchain_tale.story.book.story import Character, Scene
+from langchain_tale.telemetry.records import CallMetrics, Durations, MetricsSnapshot
 from tests.cards.test_markup import Page
+
+if TYPE_CHECKING:
+    from langchain_tale.cards.card import Readable
 
 BUSY = RateLimitError("a/b is rate limited (429); wait, or ask another model.", status_code=429)
 DOWN = UnavailableError("c/d is unavailable; try again or ask another model.")
@@ -77,11 +91,11 @@ def test_a_story_that_was_cut_off_says_so() -> None:
     short = StoryGenerationResult("Once", "a/b", {}, {"finish_reason": "length"})
 
     assert "the story is not finished" in short._repr_html_()
-    assert "the story is not finished" in str(short)
+    assert "the story is not finished" in short.card().text()
 
 
 def test_elsewhere_a_story_is_text() -> None:
-    text = str(STORY)
+    text = STORY.card().text()
 
     assert text.startswith("The Fox\n\nOnce there was a fox.\n\nIt <b>shared</b>.\n\ntold by: e/f")
     assert STORY._repr_markdown_().startswith("### The Fox\n\nOnce there was a fox\\.")
@@ -195,3 +209,54 @@ def test_who_asks_again_gets_the_traceback() -> None:
     assert hasattr(error, "_render_traceback_"), "to look is not to ask"
     assert "a/b is unavailable." in error._render_traceback_()[0]
     assert not hasattr(error, "_render_traceback_")
+
+
+# ── in scenes, counted ──────────────────────────────────────────────────────
+
+
+def book() -> Story:
+    fox = Character(name="Rusty", look="a red fox")
+    scenes = (
+        Scene(text="Rusty found <a> berry.", illustration="a clearing"),
+        Scene(text="Shared."),
+    )
+    return Story(
+        title="Rusty", characters=(fox,), scenes=scenes, moral="Share.", questions=("Why?", "Who?")
+    )
+
+
+def test_a_story_in_scenes_shows_pictures_moral_and_questions() -> None:
+    result = StorybookResult("x", "a/b", {}, title="Rusty", story=book(), cost_usd=0.01)
+
+    for html in (book()._repr_html_(), result._repr_html_()):
+        for said in (
+            "Rusty found <a> berry.", "In the picture: a clearing", "What we learnt: Share.",
+            "To talk about", "1. Why? 2. Who?",
+        ):  # fmt: skip
+            assert said in shown(html)
+    assert "$0.01" in shown(result._repr_html_())
+
+
+def test_metrics_show_themselves() -> None:
+    calls = CallMetrics(
+        calls=1200, answered=1199, failed=1, cached=3, retries=7, output_tokens=9,
+        latency=Durations(count=1, p50_s=1.5, p95_s=4.0), cost_usd=0.5, failed_cost_usd=0.1,
+        errors={"RateLimitError": 6, "UnavailableError": 1},
+    )  # fmt: skip
+    text = shown(MetricsSnapshot(overall=calls, models={"a/b": calls, "c/d": calls})._repr_html_())
+
+    for said in ("1,200 calls, $0.50", "all models", "4.0 s", "6 times", "1 time", "$0.10"):
+        assert said in text
+    assert "calls" in StoryMetrics()._repr_html_()
+
+
+@pytest.mark.parametrize("shown", [STORY, book()], ids=["result", "book"])
+def test_ipython_in_a_terminal_shows_the_story_and_logs_do_not(shown: Readable) -> None:
+    from IPython.lib.pretty import pretty
+
+    assert "Rusty found" in pretty(shown) or "Once there was a fox." in pretty(shown)
+    assert "Once there was" not in repr(shown.card())
+
+
+def test_a_story_in_a_log_has_no_words() -> None:
+    assert "fox" not in f"{STORY} {STORY!r} {STORY.card()!r} {STORY.card().blocks!r}"
