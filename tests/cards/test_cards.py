@@ -216,10 +216,8 @@ def test_who_asks_again_gets_the_traceback() -> None:
 
 def book() -> Story:
     fox = Character(name="Rusty", look="a red fox")
-    scenes = (
-        Scene(text="Rusty found <a> berry.", illustration="a clearing"),
-        Scene(text="Shared."),
-    )
+    found = Scene(text="Rusty found <a> berry.", illustration="a clearing")
+    scenes = (found, Scene(text="Shared."))
     return Story(
         title="Rusty", characters=(fox,), scenes=scenes, moral="Share.", questions=("Why?", "Who?")
     )
@@ -251,12 +249,14 @@ def test_metrics_show_themselves() -> None:
 
 
 @pytest.mark.parametrize("shown", [STORY, book()], ids=["result", "book"])
-def test_ipython_in_a_terminal_shows_the_story_and_logs_do_not(shown: Readable) -> None:
+def test_ipython_in_a_terminal_shows_the_story(shown: Readable) -> None:
     from IPython.lib.pretty import pretty
 
-    assert "Rusty found" in pretty(shown) or "Once there was a fox." in pretty(shown)
-    assert "Once there was" not in repr(shown.card())
+    assert pretty(shown) == shown.card().text()  # type: ignore[no-untyped-call]  # IPython's
 
 
 def test_a_story_in_a_log_has_no_words() -> None:
-    assert "fox" not in f"{STORY} {STORY!r} {STORY.card()!r} {STORY.card().blocks!r}"
+    in_scenes = StorybookResult("a fox", "a/b", {}, title="The Fox", story=book())
+
+    for one in (STORY, in_scenes):
+        assert "fox" not in f"{one} {one!r} {one.card()!r}".casefold()
