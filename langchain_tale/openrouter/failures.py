@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from langchain_tale import errors
-from langchain_tale.openrouter.quoting import quoted
+from langchain_tale.openrouter.quoting import quoted, without
 
 _BY_TYPE: Final[dict[str, type[errors.ExternalServiceError]]] = {
     "context_length_exceeded": errors.ContextLengthError,
@@ -106,14 +106,16 @@ class Source:
         status_code: The HTTP status, or None before there is one.
         headers: Response headers, names in lower case.
         has_fallbacks: Whether OpenRouter might ask other models in its place.
-        private: What was sent, any JSON: no word of it may be quoted in an error's message.
+        asked: The messages that were sent; no word of them is quoted in an error's message.
+        key: The API key that they were sent with; it is kept nowhere.
     """
 
     model: str
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     has_fallbacks: bool = False
-    private: Any = field(default=None, repr=False)
+    asked: Any = field(default=None, repr=False)
+    key: str = field(default="", repr=False)
 
     @property
     def generation_id(self) -> str | None:
@@ -124,6 +126,14 @@ class Source:
     def request_id(self) -> str | None:
         """The server's id of this request, else that of the network's edge."""
         return self.headers.get("x-request-id") or self.headers.get("cf-ray")
+
+    def quoted(self, said: str) -> str:
+        """The server's words, fit for a message."""
+        return quoted(said, (self.asked, self.key))
+
+    def kept(self, body: Any) -> Any:
+        """A body as it came, fit to be kept: without the key, should the server echo it."""
+        return without(self.key, body)
 
     def ids(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The identifying arguments of an error about `body`."""
@@ -167,7 +177,7 @@ def error_from_body(
         retry_after_s=_retry_after_s(source.headers, metadata, availability),
         retryable=availability.get("retryable"),
         partial_text=partial_text or None,
-        raw=body,
+        raw=source.kept(body),
         **{
             **source.ids(envelope),
             "status_code": status,
@@ -281,7 +291,7 @@ def _message(
 ) -> str:
     what, do = next(_SAYING[base] for base in kind.__mro__ if base in _SAYING)
     code = f" ({status})" if status else ""
-    words = f": {quoted(said, source.private)!r}" if isinstance(said, str) and said else ""
+    words = f": {source.quoted(said)!r}" if isinstance(said, str) and said else ""
     return f"{source.model} {what}{code}{words}; {do}."
 
 

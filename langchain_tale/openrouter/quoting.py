@@ -41,6 +41,19 @@ def without_keys(text: str) -> str:
     return _KEY.sub("sk-…", text)
 
 
+def without(key: str, body: Any) -> Any:
+    """A decoded or raw body with every occurrence of `key` blotted out."""
+    if not key:
+        return body
+    if isinstance(body, str):
+        return body.replace(key, "sk-…")
+    if isinstance(body, bytes):
+        return body.replace(key.encode(), b"sk-...")
+    if isinstance(body, Mapping):
+        return {name: without(key, value) for name, value in body.items()}
+    return [without(key, item) for item in body] if isinstance(body, list) else body
+
+
 def quoted(said: str, private: Any) -> str:
     """A server's words, cut to 200 characters.
 

@@ -208,9 +208,9 @@ class Call:
 
     path: str
     model: str
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | None = field(default=None, repr=False)
     query: dict[str, Any] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: Any = None
     max_retries: int = 0
     keys: KeyRing | None = None
@@ -228,11 +228,16 @@ class Call:
         sent = {} if self.body is None else {"body": self.body}
         return {"cast_to": httpx2.Response, "options": options, "stream": True, **sent}
 
+    def source(self, status_code: int, headers: Mapping[str, str], key: str) -> Source:
+        """Whose answer it is."""
+        messages = (self.body or {}).get("messages")
+        return Source(self.model, status_code, headers, self.has_fallbacks, messages, key)
+
     def raise_or_change_keys(self, error: openai.APIStatusError) -> None:
         """Raise ours, unless another key is there to be tried."""
         found = _status_error(error, self)
-        key = error.response.request.headers.get("authorization", "").removeprefix("Bearer ")
-        found.has_other_key = self.keys is not None and self.keys.refuse(key, found)
+        if self.keys is not None:
+            found.has_other_key = self.keys.refuse(_key_of(error.response), found)
         if not (found.has_other_key and self.max_retries):
             raise found from None
 
@@ -419,20 +424,18 @@ def _status_error(error: openai.APIStatusError, call: Call) -> errors.ExternalSe
     except ValueError:
         body = response.text
     headers = {name.lower(): value for name, value in response.headers.items()}
-    source = Source(call.model, response.status_code, headers, private=_private(response, call))
-    return error_from_body(body, source)
+    return error_from_body(body, call.source(response.status_code, headers, _key_of(response)))
 
 
 def _source(response: httpx2.Response, call: Call) -> Source:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    private = _private(response, call)
-    return Source(call.model, response.status_code, headers, call.has_fallbacks, private)
+    return call.source(response.status_code, headers, _key_of(response))
 
 
-def _private(response: httpx2.Response, call: Call) -> tuple[Any, ...]:
-    """What was sent and no error may quote: the messages, and the key whatever it looks like."""
-    messages = (call.body or {}).get("messages")
-    return messages, response.request.headers.get("authorization")
+def _key_of(response: httpx2.Response) -> str:
+    """The key that a request was sent with."""
+    sent: str = response.request.headers.get("authorization", "")
+    return sent.removeprefix("Bearer ")
 
 
 def _is_stream(response: httpx2.Response) -> bool:
@@ -457,5 +460,5 @@ def _decoded(content: bytes | str, source: Source) -> Any:
         kind = source.headers.get("content-type", "no content type").split(";")[0]
         msg = f"{source.model} answered with {kind} that is no JSON; try again or another model."
         raise errors.MalformedReplyError(
-            msg, model=source.model, raw=content, **source.ids({})
+            msg, model=source.model, raw=source.kept(content), **source.ids({})
         ) from None

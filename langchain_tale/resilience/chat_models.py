@@ -259,8 +259,8 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         more = chat_models_from(fallbacks, kin=self.models[0])
         if more is None or self.tool_kwargs or "exception_key" in kwargs:
             return super().with_fallbacks(fallbacks, **kwargs)  # type: ignore[arg-type]
-        same = {name: getattr(self, name) for name in LOOP_OPTIONS}
-        return resilient([*self.models, *more], retry=self.retry, **{**same, **kwargs})
+        same = {name: getattr(self, name) for name in ("retry", *LOOP_OPTIONS)}
+        return resilient([*self.models, *more], **{**same, **kwargs})
 
 
 def resilient(

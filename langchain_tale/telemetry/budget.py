@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -13,6 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_tale.errors import BudgetSpentError, ConfigurationError
 from langchain_tale.telemetry.ledger import Ledger, LocalLedger, Spent
+from langchain_tale.telemetry.open_runs import OpenRuns
 from langchain_tale.telemetry.readings import Ending, Tried, read_answer, read_error
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from langchain_core.outputs import LLMResult
 
-MOST_OPEN: Final = 32_768
-"""Runs under way that are told apart; the oldest beyond it are forgotten, cost and all."""
 _NOTHING: Final = Spent(Decimal(0), 0)
 
 
@@ -93,11 +90,7 @@ class Budget(BaseCallbackHandler):
         self._limit_usd = None if usd is None else _usd(usd)
         self._limit_tokens = None if tokens is None else _tokens(tokens)
         self._ledger: Ledger = LocalLedger() if ledger is None else ledger
-        self._begin()
-
-    def _begin(self) -> None:
-        self._open: OrderedDict[UUID, _Run] = OrderedDict()
-        self._lock = threading.Lock()
+        self._open: OpenRuns[_Run] = OpenRuns()
 
     # ── what it says ────────────────────────────────────────────────────────
 
@@ -170,13 +163,10 @@ class Budget(BaseCallbackHandler):
         spent = self._ledger.spent()
         if self._is_spent(spent):
             raise self._refusal(spent, run_id)
-        with self._lock:
-            call = None if parent_run_id is None else self._open.get(parent_run_id)
-            if call is not None:
-                call.counted_last = _NOTHING
-            self._open[run_id] = _Run(call)
-            if len(self._open) > MOST_OPEN:
-                self._open.popitem(last=False)
+        call = self._open.get(parent_run_id)
+        if call is not None:
+            call.counted_last = _NOTHING
+        self._open.begin(run_id, _Run(call))
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """Count what an answer cost."""
@@ -188,14 +178,13 @@ class Budget(BaseCallbackHandler):
 
     def _settle(self, run_id: UUID, ending: Ending) -> None:
         """Count a run once: of a call, what its attempts have not counted already."""
+        run = self._open.end(run_id)
+        if run is None:
+            return
         told = _sum(ending.tried)
-        with self._lock:
-            run = self._open.pop(run_id, None)
-            if run is None:
-                return
-            if run.call is not None:
-                run.call.counted = _added(run.call.counted, told)
-                run.call.counted_last = told
+        if run.call is not None:  # whose attempts come one after another
+            run.call.counted = _added(run.call.counted, told)
+            run.call.counted_last = told
         known = run.counted if ending.is_logged else run.counted_last
         usd = max(Decimal(0), told.usd - known.usd)
         tokens = max(0, told.tokens - known.tokens)
@@ -231,12 +220,10 @@ class Budget(BaseCallbackHandler):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        passing = {"_open", "_lock"}
-        return {name: value for name, value in vars(self).items() if name not in passing}
+        return {**vars(self), "_open": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._begin()
+        vars(self).update(state, _open=OpenRuns())
 
 
 def _sum(tried: Iterable[Tried]) -> Spent:

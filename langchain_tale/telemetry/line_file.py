@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _HAS_LOCKS = sys.platform != "win32"
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_BUSY: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 _PATIENCE_S: Final = 0.5
 """Seconds to wait for the lock, which is held for microseconds unless its holder is suspended."""
 _POLL_S: Final = 0.0002
@@ -52,9 +53,9 @@ class LineFile:
         self._name = str(path)
         self.keep = keep
         self._max_bytes = max_bytes
-        self._is_full_from = max_bytes
+        self._full_from = max_bytes
         self._fd: int | None = None
-        self._identity = (0, 0)
+        self._inode = self._device = 0
         self._size = -1
         self._is_unlockable = False
         self._begin()
@@ -74,7 +75,7 @@ class LineFile:
 
     def limit(self, max_bytes: int | None, keep: int | None) -> None:
         """Rotate by other limits from now on."""
-        self._max_bytes = self._is_full_from = max_bytes
+        self._max_bytes = self._full_from = max_bytes
         self.keep = keep
 
     def close(self) -> None:
@@ -92,11 +93,12 @@ class LineFile:
             OSError: It cannot be written; nothing of it is in the file.
         """
         with self._thread_lock:
-            self._pending.append(line)
             if self._is_writing:  # a finalizer of this thread: the writer below takes its line
+                self._pending.append(line)
                 return
             self._is_writing = True
             try:
+                self._write(line)
                 while self._pending:
                     self._write(self._pending.popleft())
             finally:
@@ -124,7 +126,7 @@ class LineFile:
             return False
         if is_locked:
             size = size if size == self._size else mend(fd, size, self.path)
-            if self._is_full(size, line):
+            if self._full_from is not None and size > max(0, self._full_from - len(line)):
                 self._rotate(size)
                 return False
         written = os.write(fd, line)
@@ -141,7 +143,7 @@ class LineFile:
         if self._fd is None:
             self._fd = os.open(self.path, _FLAGS, 0o666)
             status = os.fstat(self._fd)
-            self._identity, self._size = (status.st_dev, status.st_ino), -1
+            self._inode, self._device, self._size = status.st_ino, status.st_dev, -1
         return self._fd
 
     def _close(self) -> None:
@@ -155,14 +157,10 @@ class LineFile:
             status = os.stat(self._name)  # noqa: PTH116 (half a Path's time)
         except FileNotFoundError:
             return None
-        is_same = (status.st_dev, status.st_ino) == self._identity
+        is_same = status.st_ino == self._inode and status.st_dev == self._device
         return status.st_size if is_same else None
 
     # ── rotation ────────────────────────────────────────────────────────────
-
-    def _is_full(self, size: int, line: bytes) -> bool:
-        most = self._is_full_from
-        return most is not None and size > 0 and size + len(line) > most
 
     def _rotate(self, size: int) -> None:
         """Make room; where that fails, say so and let the file grow by as much again."""
@@ -171,11 +169,11 @@ class LineFile:
         try:
             rotate(self.path, self.keep)
         except OSError as error:
-            self._is_full_from = size + (self._max_bytes or 0)
+            self._full_from = size + (self._max_bytes or 0)
             reason = error.strerror or error
             LOGGER.warning("%s cannot be rotated (%s): it grows on.", self.path, reason)
         else:
-            self._is_full_from = self._max_bytes
+            self._full_from = self._max_bytes
 
     # ── the lock ────────────────────────────────────────────────────────────
 
@@ -183,19 +181,25 @@ class LineFile:
         """Whether the lock could be had; without it lines are still whole."""
         if not _HAS_LOCKS:
             return True
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            return self._wait_for_lock(fd, error)
+        self._is_unlockable = False
+        return True
+
+    def _wait_for_lock(self, fd: int, error: OSError) -> bool:
         until = time.monotonic() + _PATIENCE_S
-        while True:
+        while error.errno in _BUSY and not self._is_unlockable and time.monotonic() < until:
+            time.sleep(_POLL_S)
             try:
                 flock(fd, LOCK_EX | LOCK_NB)
-            except OSError as error:
-                is_busy = error.errno in {errno.EWOULDBLOCK, errno.EACCES}
-                if is_busy and not self._is_unlockable and time.monotonic() < until:
-                    time.sleep(_POLL_S)
-                    continue
-                self._say_unlockable(error)
-                return False
-            self._is_unlockable = False
-            return True
+            except OSError as again:
+                error = again
+            else:
+                return True
+        self._say_unlockable(error)
+        return False
 
     def _unlock(self) -> None:
         if _HAS_LOCKS and self._fd is not None:

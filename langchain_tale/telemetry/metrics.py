@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -14,12 +12,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_tale.cards.card import Card, Readable
 from langchain_tale.errors import BudgetSpentError, ConfigurationError
 from langchain_tale.telemetry import exposition, frames
+from langchain_tale.telemetry.calls import Call
+from langchain_tale.telemetry.open_runs import OpenRuns
 from langchain_tale.telemetry.otel import Instruments, is_installed
 from langchain_tale.telemetry.readings import NOT_SENT, Tried, read_answer, read_error
-from langchain_tale.telemetry.tally import Book, Call, Outcome
+from langchain_tale.telemetry.tally import Book
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from langchain_core.messages import BaseMessage
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from pandas import DataFrame
 
+    from langchain_tale.telemetry.calls import Outcome
     from langchain_tale.telemetry.records import MetricsSnapshot
 
-MOST_OPEN: Final = 32_768
-"""Calls that may be under way at once; beyond it the oldest counts as cancelled."""
-_FORMAT: Final = "langchain_tale.StoryMetrics/1"
+_AT_ONCE: Final = 64
 
 
 @dataclass(slots=True)
@@ -95,7 +94,8 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     def _begin(self, clock: Callable[[], float], instruments: Instruments | None) -> None:
         self._clock, self._instruments = clock, instruments
         self._book = Book()
-        self._open: OrderedDict[UUID, _Run] = OrderedDict()
+        self._ended: list[Call] = []
+        self._open: OpenRuns[_Run] = OpenRuns()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -115,42 +115,35 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """A call begins, or an attempt of one, which is left to the call."""
+        if parent_run_id in self._open:
+            return
         facts = metadata or {}
         provider = facts.get("ls_provider")
         model = facts.get("ls_model_name") or provider
         run = _Run(self._clock(), model, provider, parent_run_id)
-        with self._lock:
-            if parent_run_id in self._open:
-                return
-            self._open[run_id] = run
-            if len(self._open) > MOST_OPEN:
-                self._lose_oldest()
-
-    def _lose_oldest(self) -> None:
-        """Nobody knows how long it took."""
-        _, run = self._open.popitem(last=False)
-        lost = Call(model=run.model, tried=[Tried()], latency_s=0.0, outcome="cancelled")
-        self._book.add(lost)
+        forgotten = self._open.begin(run_id, run)
+        if forgotten is not None:  # nobody knows how long it took
+            tried = [Tried()]
+            self._count(Call(forgotten.model, "cancelled", tried, latency_s=0.0))
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **_: Any) -> None:
         """Content arrives; only the time of the first is noted."""
-        run = self._open.get(run_id)
-        if run is None or run.first_token_s is not None:
-            return
         if token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None):
-            run.first_token_s = self._clock() - run.started_s
+            self._has_content(run_id)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """The twin of `on_llm_new_token` for `stream_events(version="v3")`."""
+        if event.get("event") == "content-block-delta":
+            self._has_content(run_id)
+
+    def _has_content(self, run_id: UUID) -> None:
         run = self._open.get(run_id)
-        if run is None or run.first_token_s is not None:
-            return
-        if isinstance(event, Mapping) and event.get("event") == "content-block-delta":
+        if run is not None and run.first_token_s is None:
             run.first_token_s = self._clock() - run.started_s
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """A call is answered."""
-        run = self._closed(run_id)
+        run = self._open.end(run_id)
         if run is None:
             return
         ending = read_answer(response)
@@ -162,7 +155,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A call failed, or was given up by its caller."""
-        run = self._closed(run_id)
+        run = self._open.end(run_id)
         if run is not None:
             self._fail(run, error, kwargs.get("response"))
 
@@ -171,21 +164,15 @@ class StoryMetrics(Readable, BaseCallbackHandler):
 
         It tells neither of a cancelled `ainvoke`, nor of a call that a budget did not let begin.
         """
-        for run in self._left_by(error, run_id):
+        if isinstance(error, BudgetSpentError):
+            refused = None if error.run_id is None else self._open.end(error.run_id)
+            left = [] if refused is None else [refused]
+        elif isinstance(error, Exception):
+            return
+        else:
+            left = self._open.end_all(lambda run: run.parent_id == run_id)
+        for run in left:
             self._fail(run, error)
-
-    def _left_by(self, error: BaseException, chain_id: UUID) -> list[_Run]:
-        with self._lock:
-            left: list[UUID] = []
-            if isinstance(error, BudgetSpentError) and error.run_id is not None:
-                left = [error.run_id]
-            elif not isinstance(error, Exception):
-                left = [key for key, run in self._open.items() if run.parent_id == chain_id]
-            return [self._open.pop(key) for key in left if key in self._open]
-
-    def _closed(self, run_id: UUID) -> _Run | None:
-        with self._lock:
-            return self._open.pop(run_id, None)
 
     def _fail(self, run: _Run, error: BaseException, response: Any = None) -> None:
         tried, name = read_error(error, response).tried, type(error).__name__
@@ -204,25 +191,34 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         error: str | None = None,
         ended_by: str | None = None,
     ) -> None:
+        latency_s = self._clock() - run.started_s
         call = Call(
-            model=run.model,
-            outcome=outcome,
-            tried=tried,
-            latency_s=self._clock() - run.started_s,
-            first_token_s=run.first_token_s,
-            error=error,
+            run.model, outcome, tried, latency_s, first_token_s=run.first_token_s, error=error
         )
-        with self._lock:
-            self._book.add(call)
+        self._count(call)
         if self._instruments is not None:
             self._instruments.record(call, provider=run.provider, ended_by=ended_by)
+
+    def _count(self, call: Call) -> None:
+        """Count a call soon: many at once take less time than one by one."""
+        with self._lock:
+            self._ended.append(call)
+            if len(self._ended) >= _AT_ONCE:
+                self._up_to_date()
+
+    def _up_to_date(self) -> Book:
+        """The book with all that has ended; the lock is held."""
+        for call in self._ended:
+            self._book.add(call)
+        self._ended.clear()
+        return self._book
 
     # ── what it tells ───────────────────────────────────────────────────────
 
     def snapshot(self) -> MetricsSnapshot:
         """Everything counted so far, overall and for each model that was asked."""
         with self._lock:
-            return self._book.snapshot()
+            return self._up_to_date().snapshot()
 
     def card(self) -> Card:
         """What a notebook shows of it: everything counted so far."""
@@ -244,14 +240,14 @@ class StoryMetrics(Readable, BaseCallbackHandler):
 
     def merge(self, other: StoryMetrics) -> None:
         """Add all counts of another, which goes on by itself."""
-        theirs = Book.from_dict(other.to_dict()["book"])
+        theirs = Book.from_dict(other.to_dict())
         with self._lock:
             self._book.merge(theirs)
 
     def to_dict(self) -> dict[str, Any]:
         """All counts, fit for JSON and for `from_dict`; calls under way are not among them."""
         with self._lock:
-            return {"format": _FORMAT, "book": self._book.to_dict()}
+            return self._up_to_date().to_dict()
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any], **options: Any) -> Self:
@@ -279,9 +275,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
 
 def _read_book(facts: Mapping[str, Any]) -> Book:
     try:
-        if facts["format"] == _FORMAT:
-            return Book.from_dict(facts["book"])
+        return Book.from_dict(facts)
     except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    msg = "StoryMetrics.from_dict takes what StoryMetrics.to_dict made, by this version."
-    raise ConfigurationError(msg)
+        msg = "StoryMetrics.from_dict takes what StoryMetrics.to_dict made, by this version."
+        raise ConfigurationError(msg) from None

@@ -7,15 +7,18 @@ attempt, so that failed ones appear beside their model; what was never sent is n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from langchain_tale.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.metrics import MeterProvider
 
-    from langchain_tale.telemetry.readings import Tried
-    from langchain_tale.telemetry.tally import Call
+    from langchain_tale.telemetry.calls import Call
 
 _DURATION_BUCKETS_S: Final = [0.01 * 2**power for power in range(14)]
 _TOKEN_BUCKETS: Final = [4**power for power in range(14)]
@@ -88,27 +91,33 @@ class Instruments:
             ended_by: What a cancelled call was ended by, e.g. `"CancelledError"`.
         """
         for attempt in call.tried:
-            attributes = _attributes(attempt, provider)
+            names = (provider or "unknown", attempt.model, attempt.answered_by)
             is_last = attempt is call.tried[-1]
             error = attempt.error or (ended_by if is_last else None)
-            of_duration = attributes if error is None else {**attributes, "error.type": error}
-            self._duration.record(attempt.latency_s or 0.0, of_duration)
+            self._duration.record(attempt.latency_s or 0.0, _attributes(*names, error=error))
             if is_last and (first_chunk_s := call.first_token_of_last_s()) is not None:
-                self._first_chunk.record(first_chunk_s, attributes)
-            for kind, tokens in (
-                ("input", attempt.input_tokens),
-                ("output", attempt.output_tokens),
-            ):
-                if tokens:
-                    self._tokens.record(tokens, {**attributes, "gen_ai.token.type": kind})
+                self._first_chunk.record(first_chunk_s, _attributes(*names))
+            if attempt.input_tokens:
+                self._tokens.record(attempt.input_tokens, _attributes(*names, tokens="input"))
+            if attempt.output_tokens:
+                self._tokens.record(attempt.output_tokens, _attributes(*names, tokens="output"))
 
 
-def _attributes(attempt: Tried, provider: str | None) -> dict[str, Any]:
-    name = provider or "unknown"
+@lru_cache(maxsize=4096)
+def _attributes(
+    provider: str,
+    model: str | None,
+    answered_by: str | None,
+    *,
+    error: str | None = None,
+    tokens: str | None = None,
+) -> Mapping[str, str]:
     known = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": _PROVIDERS.get(name, name),
-        "gen_ai.request.model": attempt.model,
-        "gen_ai.response.model": attempt.answered_by,
+        "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
+        "gen_ai.request.model": model,
+        "gen_ai.response.model": answered_by,
+        "error.type": error,
+        "gen_ai.token.type": tokens,
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return MappingProxyType({key: value for key, value in known.items() if value is not None})

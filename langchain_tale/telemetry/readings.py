@@ -8,7 +8,6 @@ one attempt. No text is read, and none is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +21,8 @@ from langchain_tale.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langchain_core.outputs import LLMResult
 
 NOT_SENT: Final = (BudgetSpentError, CircuitOpenError, ConfigurationError)
@@ -78,7 +79,7 @@ def read_answer(response: LLMResult) -> Ending:
         return Ending(tried=[], is_cached=True)
     metadata = message.response_metadata
     reported = metadata.get("token_usage")
-    reported = reported if isinstance(reported, Mapping) else {}
+    reported = reported if isinstance(reported, dict) else {}
     log = _log_of(metadata)
     tried = [_of_facts(facts) for facts in log] or [Tried()]
     last = tried[-1]
@@ -127,8 +128,7 @@ def _is_told(response: Any) -> bool:
 def _log_of(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The log of the attempts, or nothing."""
     log = metadata.get("attempts")
-    is_log = isinstance(log, list) and all(isinstance(each, Mapping) for each in log)
-    return log if is_log and log is not None else []
+    return log if isinstance(log, list) and log and isinstance(log[0], dict) else []
 
 
 def _of_facts(facts: Mapping[str, Any]) -> Tried:
@@ -158,15 +158,16 @@ def _of_attempt(attempt: Attempt) -> Tried:
     )
 
 
-def _whole(*candidates: Any) -> int:
-    """The first that is a number of tokens."""
-    return next((each for each in candidates if isinstance(each, int) and each >= 0), 0)
+def _whole(said: Any, otherwise: Any) -> int:
+    """What is a number of tokens, else the other, else 0."""
+    if isinstance(said, int) and said >= 0:
+        return said
+    return otherwise if isinstance(otherwise, int) and otherwise >= 0 else 0
 
 
-def _money(*candidates: Any) -> float:
-    """The first that is an amount."""
-    return next((float(each) for each in candidates if _is_amount(each)), 0.0)
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf
+def _money(said: Any, otherwise: Any) -> float:
+    """What is an amount, else the other, else 0."""
+    for amount in (said, otherwise):
+        if isinstance(amount, int | float) and 0 <= amount < math.inf:
+            return float(amount)
+    return 0.0

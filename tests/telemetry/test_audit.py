@@ -33,7 +33,7 @@ def call(**facts: Any) -> ApiCalled:
 
 def records(path: Path) -> list[dict[str, Any]]:
     """What any JSON reader finds in the file."""
-    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:

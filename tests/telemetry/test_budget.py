@@ -30,6 +30,7 @@ from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.verdict import Verdict, verdict
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.telemetry import budget as module
+from langchain_tale.telemetry import open_runs
 from langchain_tale.telemetry.ledger import Spent
 from langchain_tale.telemetry.readings import Tried
 from tests.conftest import chat_model
@@ -568,7 +569,7 @@ def test_it_says_how_it_stands_and_nothing_else() -> None:
 def test_runs_that_never_end_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     from uuid import uuid4
 
-    monkeypatch.setattr(module, "MOST_OPEN", 100)
+    monkeypatch.setattr(open_runs, "MOST_OPEN", 100)
     budget = Budget(usd=1)
     for _ in range(1000):
         budget.on_chat_model_start({}, [], run_id=uuid4())

@@ -22,6 +22,7 @@ from langchain_tale.errors import (
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.telemetry import tally
+from langchain_tale.telemetry.calls import Call
 from langchain_tale.telemetry.readings import Tried
 from tests.conftest import chat_model
 from tests.telemetry.waiting import Waiting
@@ -440,9 +441,7 @@ def test_made_up_names_do_not_fill_the_memory(
 ) -> None:
     monkeypatch.setattr(tally, "MOST_NAMES", 3)
     for n in range(6):
-        call = tally.Call(
-            model=f"a/{n}", outcome="failed", tried=[Tried(error=f"E{n}")], latency_s=1.0
-        )
+        call = Call(model=f"a/{n}", outcome="failed", tried=[Tried(error=f"E{n}")], latency_s=1.0)
         metrics._book.add(call)
 
     snapshot = metrics.snapshot()

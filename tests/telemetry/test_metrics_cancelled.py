@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_tale import StoryMetrics, create_story_chain
 from langchain_tale.resilience.chat_models import resilient
-from langchain_tale.telemetry import metrics as module
+from langchain_tale.telemetry import open_runs
 from tests.conftest import chat_model
 from tests.telemetry.waiting import Waiting
 
@@ -102,7 +102,7 @@ async def test_a_bare_call_that_is_cancelled_is_forgotten_in_time(
     metrics: StoryMetrics, config: RunnableConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LangChain tells nobody of it."""
-    monkeypatch.setattr(module, "MOST_OPEN", 1)
+    monkeypatch.setattr(open_runs, "MOST_OPEN", 1)
     model = Waiting()
     for _ in range(2):
         task = asyncio.create_task(model.ainvoke("x", config))
@@ -119,7 +119,7 @@ async def test_a_bare_call_that_is_cancelled_is_forgotten_in_time(
 def test_runs_that_never_end_do_not_fill_the_memory(
     metrics: StoryMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_OPEN", 100)
+    monkeypatch.setattr(open_runs, "MOST_OPEN", 100)
     for _ in range(5000):
         metrics.on_chat_model_start({}, [], run_id=uuid4(), metadata={"ls_model_name": "a/b"})
 

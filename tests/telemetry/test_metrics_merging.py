@@ -196,18 +196,21 @@ def test_threads_lose_no_count_while_others_read() -> None:
     assert overall.cost_usd == 1600 * 0.5 + overall.errors["RateLimitError"] * 0.25
 
 
+FORMAT = "langchain_tale.StoryMetrics/1"
+
+
 @pytest.mark.parametrize(
     "facts",
     [
         {},
-        {"format": "langchain_tale.StoryMetrics/1"},
-        {"format": "langchain_tale.StoryMetrics/0", "book": {"overall": {}, "models": {}}},
-        {"format": "langchain_tale.StoryMetrics/1", "book": {"overall": {}, "models": {}}},
-        {"format": "langchain_tale.StoryMetrics/1", "book": None},
+        {"format": FORMAT},
+        {**counted([]).to_dict(), "format": "langchain_tale.StoryMetrics/0"},
+        {"format": FORMAT, "overall": {}, "models": {}},
+        {"format": FORMAT, "overall": None, "models": None},
         None,
         [],
     ],
-    ids=["empty", "no book", "other version", "empty book", "null", "none", "list"],
+    ids=["empty", "nothing", "other version", "empty counts", "null", "none", "list"],
 )
 def test_what_is_no_metrics_is_refused(facts: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"from_dict takes what StoryMetrics\.to_dict"):
@@ -216,7 +219,7 @@ def test_what_is_no_metrics_is_refused(facts: Any) -> None:
 
 def test_spoilt_counts_are_refused() -> None:
     facts = counted(some_calls(1, 5)).to_dict()
-    facts["book"]["overall"]["answered"] = "five"
+    facts["overall"]["answered"] = "five"
 
     with pytest.raises(ConfigurationError):
         StoryMetrics.from_dict(facts)
