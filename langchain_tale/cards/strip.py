@@ -32,6 +32,10 @@ class Tried(Protocol):
         """The model that was asked."""
 
     @property
+    def answered_by(self) -> str | None:
+        """The model that answered, where it says so."""
+
+    @property
     def error(self) -> Exception | None:
         """Why it failed, or None."""
 
@@ -121,8 +125,7 @@ def line_of(attempt: Tried) -> str:
     """Model, outcome, wait, time and cost of one attempt."""
     waited = attempt.waited_s >= _WORTH_A_GAP_S
     facts = [
-        attempt.model,
-        "answered" if attempt.error is None else _reason(attempt),
+        _answer(attempt) if attempt.error is None else _reason(attempt, attempt.error),
         *([f"after a wait of {seconds(attempt.waited_s)}"] if waited else []),
         f"took {seconds(attempt.latency_s)}",
         *([dollars(attempt.cost_usd)] if attempt.cost_usd is not None else []),
@@ -130,8 +133,13 @@ def line_of(attempt: Tried) -> str:
     return " · ".join(facts)
 
 
-def _reason(attempt: Tried) -> str:
-    """What an error says, without the name of the model, which stands before it."""
-    said = str(attempt.error).splitlines()
-    sentence = said[0] if said else type(attempt.error).__name__
-    return sentence.removeprefix(f"{attempt.model} ").rstrip(".")
+def _answer(attempt: Tried) -> str:
+    other = attempt.answered_by not in (None, attempt.model)
+    return f"{attempt.model} answered" + (f", by {attempt.answered_by}" if other else "")
+
+
+def _reason(attempt: Tried, error: Exception) -> str:
+    """What an error says, and of which model."""
+    said = str(error).splitlines()
+    sentence = (said[0] if said else type(error).__name__).rstrip(".")
+    return sentence if attempt.model in sentence else f"{attempt.model}: {sentence}"

@@ -118,7 +118,7 @@ def test_a_failure_shows_its_attempts_and_what_to_do() -> None:
         assert said in shown(html)
     assert "<details open" in html
     assert "Told until then" in shown(html)
-    assert "✗ a/b" in FAILED._repr_markdown_()
+    assert "1. ✗ a/b is rate limited \\(429\\)" in FAILED._repr_markdown_()
 
 
 @pytest.mark.parametrize("error", [FAILED, DOWN, AuthenticationError("check OPENROUTER_API_KEY.")])
@@ -197,7 +197,7 @@ def test_ipython_is_told_an_error_in_a_few_lines() -> None:
     lines = in_short(raised(), FAILED.attempts)
 
     assert lines[0].endswith("AllModelsFailedError\x1b[0m: No model answered in 2 tries.")
-    assert lines[1].startswith("  (1) a/b · is rate limited (429)")
+    assert lines[1].startswith("  (1) a/b is rate limited (429)")
     assert lines[-3:-1][-1].startswith("In test_cards.py, line ")
     assert lines[-1] == "(%tb shows the whole traceback.)"
 
