@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ExternalServiceError,
         TaleError,
         UnfitRequestError,
+        UnfitStoryError,
     )
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
     from langchain_tale.resilience.breaker import circuits, reset_circuits
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from langchain_tale.story.book.result import StorybookResult
     from langchain_tale.story.book.story import Story
     from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.checks import StoryReport, check_story
     from langchain_tale.story.choice import ModelWeights
     from langchain_tale.story.choosing import achoose_models, choose_models
     from langchain_tale.story.request import StoryRequest
@@ -57,11 +59,14 @@ __all__ = [
     "Story",
     "StoryGenerationResult",
     "StoryMetrics",
+    "StoryReport",
     "StoryRequest",
     "StorybookResult",
     "TaleError",
     "UnfitRequestError",
+    "UnfitStoryError",
     "achoose_models",
+    "check_story",
     "choose_models",
     "circuits",
     "configure_logging",
@@ -84,6 +89,7 @@ _HOMES = {
         "ExternalServiceError",
         "TaleError",
         "UnfitRequestError",
+        "UnfitStoryError",
     ),
     "openrouter.chat_models": ("ChatOpenRouter",),
     "resilience.breaker": ("circuits", "reset_circuits"),
@@ -94,6 +100,7 @@ _HOMES = {
     "story.book.result": ("StorybookResult",),
     "story.book.story": ("Story",),
     "story.chain": ("create_story_chain",),
+    "story.checks": ("StoryReport", "check_story"),
     "story.choice": ("ModelWeights",),
     "story.choosing": ("achoose_models", "choose_models"),
     "story.request": ("StoryRequest",),

@@ -24,6 +24,7 @@ TaleError                            `except TaleError` catches ours, and only o
     │   ├── UnparsableReplyError     does not fit the schema asked for; `partial_text`
     │   └── RefusedReplyError        a check of the caller's refused it; `partial_text`
     └── AllModelsFailedError         several tries failed; `attempts` has each of them
+        └── UnfitStoryError          every story failed a check; `result` is the best of them
 ```
 
 Leaves also inherit langchain-core's `ModelError` twin, so that code written for any
@@ -386,11 +387,13 @@ class RefusedReplyError(MalformedReplyError):
         told_reason: The same as messages and logs tell it: of a parser's exception, which may
             quote the answer, its class alone.
         message: The answer, as the model gave it.
+        attempts: Every try of the call in order, where this error ended it.
     """
 
     reason: str = ""
     told_reason: str = ""
     message: Any = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class AllModelsFailedError(ExternalServiceError):
@@ -426,6 +429,16 @@ class AllModelsFailedError(ExternalServiceError):
             attempts=self.attempts,
             partial_text=self.partial_text,
         )
+
+
+class UnfitStoryError(AllModelsFailedError):
+    """Every story that was told failed a check.
+
+    Attributes:
+        result: The best of them, as a `StoryGenerationResult` with its report.
+    """
+
+    result: Any = None
 
 
 def one_sentence(error: ValidationError, *, of: str) -> str:

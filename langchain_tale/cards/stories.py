@@ -26,6 +26,7 @@ def story_card(
     attempts: Sequence[Tried] = (),
     level: str | None = None,
     is_cut_off: bool = False,
+    complaints: Sequence[str] = (),
 ) -> Card:
     """The card of a story.
 
@@ -39,6 +40,7 @@ def story_card(
         attempts: Every request that was made.
         level: The reading level in words.
         is_cut_off: Whether it ends at a limit of tokens.
+        complaints: What checks have found wrong with it.
     """
     facts = [
         ("told by", model),
@@ -51,6 +53,7 @@ def story_card(
     known = [(name, value) for name, value in facts if value]
     blocks: list[Block] = list(body)
     blocks += [Note(CUT_OFF)] if is_cut_off else []
+    blocks += [Note(f"The checks say: {sentence}") for sentence in complaints]
     blocks += [Facts(known)] if known else []
     blocks += [Strip(attempts)] if attempts else []
     return Card(kind="Story", title=title, blocks=blocks)

@@ -45,7 +45,7 @@ white-space:pre-line}}
 border-top:1px solid var(--line);font-size:13px}}
 .tale dt{{margin:0;color:var(--soft);font-weight:400}}
 .tale dd{{margin:0;font-weight:600}}
-.tale .note{{margin:.6rem 0 0;padding:.1rem 0 .1rem .7rem;border-left:3px solid {BAD};
+.tale .note{{margin:.7rem 0;padding:.1rem 0 .1rem .7rem;border-left:3px solid {BAD};
 font-size:14px}}
 .tale .note.calm{{border-color:var(--line);color:var(--soft)}}
 .tale .tries{{margin:.8rem 0 0;font-size:13px}}

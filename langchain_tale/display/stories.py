@@ -71,7 +71,6 @@ class Stories(list[Outcome], Readable):
     def card(self) -> Card:
         """What a notebook shows of it."""
         facts = [
-            ("told", f"{len(self.told):,} of {len(self):,}"),
             ("failed", f"{len(self.failed):,}"),
             ("cost", dollars(self.cost_usd)),
         ]
@@ -82,7 +81,8 @@ class Stories(list[Outcome], Readable):
             blocks.insert(1, Note(f"and {more:,} more", is_calm=True))
         if self.why_stopped:
             blocks.append(Note(self.why_stopped))
-        return Card(kind="Stories", title=None, blocks=blocks)
+        title = f"{len(self.told):,} of {counted(len(self), 'story', 'stories')} told"
+        return Card(kind="Stories", title=title, blocks=blocks, is_wide=True)
 
     def __repr__(self) -> str:
         return (

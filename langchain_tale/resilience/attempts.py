@@ -33,6 +33,7 @@ from langchain_tale.errors import (
     Attempt,
     BudgetSpentError,
     CircuitOpenError,
+    RefusedReplyError,
     RequestTimeoutError,
 )
 from langchain_tale.resilience.verdict import Verdict, verdict
@@ -131,12 +132,15 @@ class Walk:
         policy: The limits.
         timing: Time and chance.
         log: Every attempt so far.
+        max_revisions: How many refused answers are asked for again besides the retries; None
+            where they count as failures like any other.
     """
 
     contenders: Sequence[Contender | str]
     policy: RetryPolicy
     timing: Timing = field(default_factory=Timing)
     log: list[Attempt] = field(default_factory=list)
+    max_revisions: int | None = None
     turn: Turn = field(default=Turn(1, 0, 0.0))
     _models: list[Contender] = field(init=False)
     _permit: Permit | None = field(init=False, default=None)
@@ -294,13 +298,17 @@ class Walk:
             return error
         if len(self.log) <= 1:
             only = self.log[0].error if self.log else None
+            if isinstance(error, RefusedReplyError):
+                error.attempts = tuple(self.log)
             return only if only is not None and error is self._refusal else error
         return AllModelsFailedError(
             _told(self.log), attempts=self.log, partial_text=getattr(error, "partial_text", None)
         )
 
     def _after(self, error: Exception) -> Turn | None:
-        if self.turn.number >= self.policy.max_attempts or self._has_cost_enough():
+        if self.turn.number >= self._max_attempts or self._has_cost_enough():
+            return None
+        if isinstance(error, RefusedReplyError) and self._has_revised_enough:
             return None
         if not isinstance(error, self.policy.retry_if_exception_type):
             return None
@@ -340,10 +348,25 @@ class Walk:
         on waiting for circuits.
         """
         able = [model for model in self._models if model.ready_at < math.inf]
-        rounds = (self.policy.max_attempts - number + 1) // max(1, len(able))
+        rounds = (self._max_attempts - number + 1) // max(1, len(able))
         failures = min((model.failures for model in able), default=0)
         waits = (self.policy.backoff_s(n) for n in range(max(1, failures), failures + rounds))
         return sum(waits) - self._idle_s
+
+    @property
+    def refusals(self) -> list[RefusedReplyError]:
+        """The answers that were refused, in order."""
+        return [a.error for a in self.log if isinstance(a.error, RefusedReplyError)]
+
+    @property
+    def _max_attempts(self) -> int:
+        """Requests that the call may send: a revision takes no retry away."""
+        revisions = min(len(self.refusals), self.max_revisions or 0)
+        return self.policy.max_attempts + revisions
+
+    @property
+    def _has_revised_enough(self) -> bool:
+        return self.max_revisions is not None and len(self.refusals) > self.max_revisions
 
     def _has_cost_enough(self) -> bool:
         limit = self.policy.max_cost_usd

@@ -13,6 +13,7 @@ from langchain_tale.resilience.attempts import Contender, Timing
 from langchain_tale.resilience.breaker import Circuits, shared_circuits
 from langchain_tale.resilience.composing import HasSiblings
 from langchain_tale.resilience.reporting import ToldWalk
+from langchain_tale.resilience.revising import asked_after, whole_after
 from langchain_tale.resilience.runs import Answer, Parent, aattempt_run, attempt_run
 from langchain_tale.telemetry.events import ModelRetired
 from langchain_tale.telemetry.scopes import Scope
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
+    from langchain_tale.errors import RefusedReplyError
     from langchain_tale.resilience.attempts import Circuit
     from langchain_tale.resilience.members import Member
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+    from langchain_tale.resilience.revising import Revising
 
 _lamented: Final[set[str]] = set()
 """The models that this process has warned about."""
@@ -61,6 +64,7 @@ class Call:
         self._parent = parent
         self._messages = messages
         self._circuits: Circuits | None = None
+        self._revising: Revising | None = None
 
     def begun(self, breaker: BreakerPolicy | None, timing: Timing) -> Self:
         """Start its clock."""
@@ -102,6 +106,30 @@ class Call:
 
         return asleep
 
+    def revised_by(self, revising: Revising | None) -> Self:
+        """Let refused answers be asked for again as `revising` says."""
+        self._revising = revising
+        self.walk.max_revisions = None if revising is None else revising.max_revisions
+        return self
+
+    def asked(self, member: Member) -> list[BaseMessage]:
+        """What to ask in this attempt: after a refusal, with the reason."""
+        return asked_after(
+            self._refusal,
+            self._messages,
+            self._revising,
+            continues_prefill=member.continues_prefill,
+        )
+
+    def whole(self, message: BaseMessage) -> BaseMessage:
+        """The answer with the beginning that it continues, if it continues one."""
+        return whole_after(self._refusal, message, self._revising)
+
+    @property
+    def _refusal(self) -> RefusedReplyError | None:
+        """The last one."""
+        return self.walk.refusals[-1] if self.walk.refusals else None
+
     @contextmanager
     def attempt(self) -> Iterator[tuple[Member, Answer]]:
         """The next attempt, as a run: whom to ask, and where to leave the answer."""
@@ -111,7 +139,7 @@ class Call:
         with (
             self._looking_for_successors(member),
             self.walk.asking(),
-            attempt_run(self._parent, member.name, turn.number, self._messages) as answer,
+            attempt_run(self._parent, member.name, turn.number, self.asked(member)) as answer,
         ):
             yield member, answer
 
@@ -121,7 +149,7 @@ class Call:
         turn = self.walk.begin()
         await self._scope.aflush()
         member = self._members[turn.model_index]
-        run = aattempt_run(self._parent, member.name, turn.number, self._messages)
+        run = aattempt_run(self._parent, member.name, turn.number, self.asked(member))
         with self._looking_for_successors(member), self.walk.asking():
             async with run as answer:
                 yield member, answer

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import ConfigDict, Field, model_validator
 
@@ -30,6 +31,7 @@ from langchain_tale.resilience.composing import (
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+from langchain_tale.resilience.revising import Revising
 from langchain_tale.resilience.runs import parent_of
 from langchain_tale.resilience.streams import Streaming
 from langchain_tale.resilience.structured import StructuredReply, with_raw
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     )
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.outputs import ChatGenerationChunk
     from langchain_core.tools import BaseTool
 
     from langchain_tale.resilience.reporting import ToldWalk
@@ -80,6 +82,8 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
             such a sentence. With it a stream is handed on once its answer is accepted.
         accept_beginning: Under `accept`: given the text of a stream so far, whether it may be
             handed on at once. Then there is no way back, and `accept` does not see the rest.
+        revising: How an answer that `accept` refuses is asked for again, and how often; else as
+            it was asked before, as often as the policy allows.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -97,6 +101,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     on_broken_stream: OnBrokenStream = "raise"
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
     accept_beginning: AcceptBeginning | None = Field(default=None, exclude=True, repr=False)
+    revising: Revising | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -136,9 +141,10 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         def ask() -> ChatResult:
             with call.attempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = member.generate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                check(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = member.generate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                check(self.accept, call.whole(answer.message), member.name)
             return result
 
         with call:
@@ -146,7 +152,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
                 result = call.walk.retrying()(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
-            return _with_log(result, call.walk)
+            return _whole(_with_log(result, call.walk), call)
 
     async def _agenerate(
         self,
@@ -160,9 +166,10 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         async def ask() -> ChatResult:
             async with call.aattempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = await member.agenerate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                await acheck(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = await member.agenerate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                await acheck(self.accept, call.whole(answer.message), member.name)
             return result
 
         async with call:
@@ -170,7 +177,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
                 result: ChatResult = await call.walk.aretrying()(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
-            return _with_log(result, call.walk)
+            return _whole(_with_log(result, call.walk), call)
 
     def _stream(
         self,
@@ -206,7 +213,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
     ) -> Call:
         within = kwargs.pop(SCOPE, None)
         call = Call(self._members(), self.retry, parent, messages, within)
-        return call.begun(self.breaker, self.timing)
+        return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
     def _members(self) -> list[Member]:
         own = self.tool_kwargs or [{}] * len(self.models)
@@ -314,6 +321,16 @@ def _give_up(walk: ToldWalk, error: Exception) -> NoReturn:
     if final is error:
         raise error
     raise final from error
+
+
+def _whole(result: ChatResult, call: Call) -> ChatResult:
+    """The result with the beginning that its answer continues, if it continues one."""
+    generation = result.generations[0]
+    whole = call.whole(generation.message)
+    if whole is generation.message:
+        return result
+    joined = ChatGeneration(message=whole, generation_info=generation.generation_info)
+    return ChatResult(generations=[joined], llm_output=result.llm_output)
 
 
 def _with_log(result: ChatResult, walk: ToldWalk) -> ChatResult:

@@ -213,7 +213,15 @@ def has_content(chunk: ChatGenerationChunk) -> bool:
 
 def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
     generation = result.generations[0]
-    message = generation.message
+    chunk = chunk_of(generation.message, generation.generation_info)
+    chunk.message.response_metadata = {
+        **(result.llm_output or {}),
+        **generation.message.response_metadata,
+    }
+    return chunk
+
+
+def chunk_of(message: BaseMessage, info: dict[str, Any] | None = None) -> ChatGenerationChunk:
+    """A whole message as one chunk."""
     chunk = AIMessageChunk(**message.model_dump(exclude={"type"}))
-    chunk.response_metadata = {**(result.llm_output or {}), **message.response_metadata}
-    return ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
+    return ChatGenerationChunk(message=chunk, generation_info=info)

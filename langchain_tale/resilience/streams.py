@@ -11,14 +11,17 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_tale.errors import BudgetSpentError, EmptyReplyError, ExternalServiceError
 from langchain_tale.resilience.accepting import Accept, AcceptBeginning, acheck, check
-from langchain_tale.resilience.members import facts_of
+from langchain_tale.resilience.members import chunk_of, facts_of
 from langchain_tale.resilience.opened import Opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
+    from langchain_core.messages import BaseMessage
+
     from langchain_tale.resilience.calls import Call
     from langchain_tale.resilience.continuing import Telling
+    from langchain_tale.resilience.members import Member
 
     SyncOpened = Opened[Generator[ChatGenerationChunk], ExitStack]
     AsyncOpened = Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
@@ -89,7 +92,7 @@ class Streaming:
     def _open(self) -> SyncOpened:
         with ExitStack() as stack:
             member, answer = stack.enter_context(self.call.attempt())
-            asked = self.telling.messages(continues_prefill=member.continues_prefill)
+            asked = self._asked(member)
             within_s = self.call.walk.left_s()
             chunks = member.stream(asked, within_s=within_s, **self.kwargs)
             opened = Opened(rest=stack.enter_context(closing(chunks)), answer=answer, until=stack)
@@ -102,7 +105,10 @@ class Streaming:
             except EmptyReplyError as error:
                 opened.starts_with(self._end_or_raise(error))
             if not opened.is_handed_on:
-                check(self.accept, opened.message, member.name)
+                said = opened.message
+                whole = self.call.whole(said)
+                check(self.accept, whole, member.name)
+                opened.head = opened.head if whole is said else [chunk_of(whole)]
             opened.until = stack.pop_all()
         return opened
 
@@ -116,7 +122,7 @@ class Streaming:
     async def _aopen(self) -> AsyncOpened:
         async with AsyncExitStack() as stack:
             member, answer = await stack.enter_async_context(self.call.aattempt())
-            asked = self.telling.messages(continues_prefill=member.continues_prefill)
+            asked = self._asked(member)
             within_s = self.call.walk.left_s()
             chunks = member.astream(asked, within_s=within_s, **self.kwargs)
             rest = await stack.enter_async_context(aclosing(chunks))
@@ -130,7 +136,10 @@ class Streaming:
             except EmptyReplyError as error:
                 opened.starts_with(self._end_or_raise(error))
             if not opened.is_handed_on:
-                await acheck(self.accept, opened.message, member.name)
+                said = opened.message
+                whole = self.call.whole(said)
+                await acheck(self.accept, whole, member.name)
+                opened.head = opened.head if whole is said else [chunk_of(whole)]
             opened.until = stack.pop_all()
         return opened
 
@@ -139,6 +148,12 @@ class Streaming:
         if self.accept is None or self.telling.text:
             return True
         return self.accept_beginning is not None and self.accept_beginning(opened.text)
+
+    def _asked(self, member: Member) -> list[BaseMessage]:
+        """What to ask: nothing was handed on where an answer was refused."""
+        if self.call.walk.refusals:
+            return self.call.asked(member)
+        return self.telling.messages(continues_prefill=member.continues_prefill)
 
     def _end_or_raise(self, error: EmptyReplyError) -> ChatGenerationChunk:
         """The last chunk of an answer that turned out to be whole when it broke."""

@@ -9,18 +9,26 @@ from langchain_core.runnables import Runnable, RunnableLambda, ensure_config
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.composing import LOOP_OPTIONS
 from langchain_tale.settings import get_settings
+from langchain_tale.story.checks.judge import VERDICT_TOKENS
 from langchain_tale.story.prompt import story_messages
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
-from langchain_tale.story.result import StoryGenerationResult, StoryParser
+from langchain_tale.story.result import StoryGenerationResult
+from langchain_tale.story.review import Review
 from langchain_tale.story.storytellers import chat_models, fit, given_options, settled_policy
 from langchain_tale.story.unfit.guard import RequestGuard, admission
 from langchain_tale.telemetry.context import REQUEST_ID
 from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.language_models import BaseChatModel
+
     from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.continuing import OnBrokenStream
     from langchain_tale.resilience.policy import RetryPolicy
+    from langchain_tale.story.best import OnUnfit
+    from langchain_tale.story.checks.told import Check
     from langchain_tale.story.storytellers import Models
     from langchain_tale.telemetry.budget import Budget
 
@@ -35,6 +43,10 @@ def create_story_chain(
     retry: RetryPolicy | None = None,
     zdr: bool = False,
     guard: RequestGuard | None = _GUARD,
+    checks: Sequence[Check] | bool | None = None,
+    max_revisions: int = 0,
+    on_unfit: OnUnfit = "return",
+    judge: str | BaseChatModel | None = None,
     on_broken_stream: OnBrokenStream = "raise",
     budget: Budget | None = None,
     timing: Timing | None = None,
@@ -47,6 +59,12 @@ def create_story_chain(
     number or an address in any field, is sent with `data_collection: "deny"`: where no provider
     promises that, it fails.
 
+    Every story is measured, and its result has the `report`. With `max_revisions`, a `judge` or
+    `on_unfit="raise"` a story that fails a check is refused: the next model, or the same one, is
+    given it back with the reasons, or goes on where it ran out of tokens. A stream then begins
+    once a story is accepted. In all a call sends at most `max_retries + 1 + max_revisions`
+    requests to storytellers, and two to the judge for each story that passes the checks.
+
     Args:
         models: Slugs, `OpenRouterModel`s or chat models of any vendor, best first; else the
             `default_model` of the settings. Chat models of other vendors are used as they are:
@@ -56,6 +74,13 @@ def create_story_chain(
         zdr: Ask for endpoints that retain nothing, whether there is a name or not.
         guard: Refuses requests that are unfit for children before anything is sent; None lets
             all of them pass.
+        checks: What is measured: None or True for `DEFAULT_CHECKS`, False for nothing.
+        max_revisions: How many stories that fail a check are asked for again, 0 to 20. One that
+            ran out of tokens is continued, which counts as one of them.
+        on_unfit: When no story was fit: `"return"` the best, marked by `is_best_effort`, or
+            `"raise"`.
+        judge: A model that reads each story that passes the checks; without its clear yes a
+            story is not fit.
         on_broken_stream: What a stream that breaks amid the story comes to: `"raise"`,
             `"restart"` or `"continue"`; see `ResilientChatModel`.
         budget: What may be spent; once it is, nothing more is asked. Others may share it.
@@ -70,6 +95,7 @@ def create_story_chain(
             request that is not allowed.
         UnfitRequestError: From the chain: a request that makes no story for a child. It is a
             ConfigurationError, and its message is kind, to be shown as it is.
+        UnfitStoryError: From the chain with `on_unfit="raise"`; `.result` is the best story.
         ExternalServiceError: From the chain, when no model told a story.
         BudgetSpentError: From the chain, when nothing may be asked any more.
 
@@ -85,23 +111,21 @@ def create_story_chain(
         loop = {name: getattr(models, name) for name in LOOP_OPTIONS} | given_options(**loop)
     storytellers = chat_models(models, model_options, of="create_story_chain")
     retry = retry or settled_policy(len(storytellers))
+    judges = [] if judge is None else chat_models(judge, model_options, of="judge")
+    review = Review.of(checks=checks, max_revisions=max_revisions, on_unfit=on_unfit, timing=timing)
     least_tokens = get_settings().ai_service.max_tokens
 
     def story(request: StoryRequest) -> Runnable[StoryRequest, StoryGenerationResult]:
         scope = Scope.of_step(ensure_config())
         room = max(least_tokens, request.word_count * TOKENS_PER_WORD)
         fitted = [fit(model, request, room, zdr=zdr) for model in storytellers]
+        readers = [fit(model, request, VERDICT_TOKENS, zdr=zdr) for model in judges]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        model = _within(budget, resilient(fitted, retry=retry, **loop))
-        steps = prompt | model | StoryParser(scope=scope)
+        model = resilient(fitted, retry=retry, **loop)
+        steps = review.steps(prompt, model, request, readers, scope=scope, budget=budget)
         return steps.with_config(metadata={REQUEST_ID: scope.request_id})
 
     request = RunnableLambda(as_story_request, name="story_request")
     steps = request | admission(guard) | RunnableLambda(story, name="story")
     chain = steps.with_config(run_name="story_chain")
     return chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult)  # type: ignore[arg-type]  # a union
-
-
-def _within(budget: Budget | None, model: ResilientChatModel) -> Runnable[Any, Any]:
-    """The model under a budget; beside the handlers that a call comes with, not in their place."""
-    return model if budget is None else model.with_config(callbacks=[budget])

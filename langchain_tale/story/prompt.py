@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from langchain_tale.story.request import StoryRequest
 
@@ -29,6 +29,8 @@ class Wording:
     closing: str
     other_language: str
     levels: tuple[tuple[int, str], ...]
+    revision: str
+    revision_closing: str
 
 
 _ENGLISH: Final = Wording(
@@ -65,6 +67,8 @@ _ENGLISH: Final = Wording(
         (10, "Use lively sentences of mixed length, dialogue and a small surprise."),
         (17, "Use a rich vocabulary, a real problem to solve and characters who change."),
     ),
+    revision="This story cannot be told yet:",
+    revision_closing="Tell the whole story anew with this put right, in the form asked for above.",
 )
 _RUSSIAN: Final = Wording(
     system=(
@@ -106,6 +110,8 @@ _RUSSIAN: Final = Wording(
         ),
         (17, "Пиши богатым языком; пусть герои решают настоящую задачу и меняются."),
     ),
+    revision="Такую сказку ещё нельзя рассказать:",
+    revision_closing="Расскажи всю сказку заново, исправив это, в том же виде, что и просили.",
 )
 _WORDINGS: Final = {"en": _ENGLISH, "ru": _RUSSIAN}
 
@@ -127,6 +133,30 @@ def story_messages(request: StoryRequest) -> list[BaseMessage]:
 def wording_of(request: StoryRequest) -> Wording:
     """The sentences of the request's language; English ones for most."""
     return _WORDINGS.get(request.language_code, _ENGLISH)
+
+
+def revision_request(sentences: Iterable[str], language_code: str) -> str:
+    """What is asked of a model whose story was refused.
+
+    Args:
+        sentences: What is to be different.
+        language_code: The language of the prompt.
+    """
+    wording = _WORDINGS.get(language_code, _ENGLISH)
+    points = (f"- {sentence}" for sentence in sentences)
+    return "\n".join((wording.revision, *points, wording.revision_closing))
+
+
+def instructions(language_code: str) -> str:
+    """Everything of a prompt that is ours and no detail of a request, one sentence a line.
+
+    A story that repeats it has leaked its prompt.
+    """
+    wording = _WORDINGS.get(language_code, _ENGLISH)
+    labels = (label.partition("{")[0] for label in wording.labels.values())
+    levels = (level for _, level in wording.levels)
+    ours = (wording.system, wording.closing, wording.revision_closing)
+    return "\n".join((*ours, *labels, *levels))
 
 
 def request_lines(request: StoryRequest) -> Iterator[str]:

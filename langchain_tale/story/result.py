@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic reads it for schemas)
@@ -17,7 +17,11 @@ from langchain_tale.cards.card import Card, Readable
 from langchain_tale.cards.stories import story_card
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
+from langchain_tale.story.checks.report import (
+    StoryReport,
+)
 from langchain_tale.story.telling import tell_of
+from langchain_tale.story.titles import split_title
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,15 +29,6 @@ if TYPE_CHECKING:
     from langchain_core.outputs import Generation
 
     from langchain_tale.cards.blocks import Block
-
-_TITLE: Final = re.compile(
-    r"\s*(?:#{1,6}[^\S\n]+(?P<heading>[^\n]+)"
-    r"|\*\*(?P<bold>[^\n*]+)\*\*:?"
-    r"|(?:title|название)[^\S\n]*:[^\S\n]*(?P<label>[^\n]+))[^\S\n]*(?:\n|$)",
-    re.IGNORECASE,
-)
-_MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re.IGNORECASE)
-_TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +48,7 @@ class StoryGenerationResult(Readable):
         usage: Tokens, or None where the server did not say.
         latency_s: Seconds from the first request to the end of the answer, waits included.
         attempts: Every request that was made, failed ones first.
+        report: What the checks measured, or None where none were made.
     """
 
     content: str
@@ -64,6 +60,7 @@ class StoryGenerationResult(Readable):
     usage: UsageMetadata | None = field(default=None, kw_only=True)
     latency_s: float | None = field(default=None, kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
+    report: StoryReport | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         """What it is, and not a word of it: stories name the child, and reprs end in logs."""
@@ -83,6 +80,11 @@ class StoryGenerationResult(Readable):
         return (self.generation_info or {}).get("id")
 
     @property
+    def is_best_effort(self) -> bool:
+        """Whether it was measured and is not fit by all checks; `report.failures` says why."""
+        return self.report is not None and not self.report.passed
+
+    @property
     def is_cut_off(self) -> bool:
         """Whether the model reached its token limit before it had finished."""
         return (self.generation_info or {}).get("finish_reason") == "length"
@@ -95,6 +97,7 @@ class StoryGenerationResult(Readable):
             "model": str(self.model),
             "generation_id": self.generation_id,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "report": None if self.report is None else self.report.to_dict(),
         }
 
     def card(self) -> Card:
@@ -107,11 +110,16 @@ class StoryGenerationResult(Readable):
             cost_usd=self.cost_usd,
             latency_s=self.latency_s,
             attempts=self.attempts,
+            level=self.report.level if self.report else None,
             is_cut_off=self.is_cut_off,
+            complaints=self.report.sentences if self.report else (),
         )
 
     def _body(self) -> Sequence[Block]:
         return [Prose(self.content)]
+
+
+Reporting = Callable[[StoryGenerationResult], StoryReport]
 
 
 class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
@@ -119,10 +127,12 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     Attributes:
         has_title: Whether the first line may be the title.
+        reporting: What makes the report of a whole story, or None.
         scope: Who is told of whole stories, if anybody.
     """
 
     has_title: bool = True
+    reporting: Reporting | None = Field(default=None, exclude=True, repr=False)
     scope: Any = Field(default=None, exclude=True, repr=False)
 
     @property
@@ -154,7 +164,10 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
             if isinstance(generation, ChatGeneration)
             else AIMessage(generation.text)
         )
-        return story_result(message, has_title=self.has_title, partial=partial)
+        told = story_result(message, has_title=self.has_title, partial=partial)
+        if self.reporting is None or told.generation_info is None:
+            return told
+        return replace(told, report=self.reporting(told))
 
     def parse(self, text: str) -> StoryGenerationResult:
         """The result for bare text."""
@@ -255,31 +268,6 @@ def _has_ended(message: BaseMessage) -> bool:
     """Whether a streamed answer is whole: it says why, or it is marked, or its log is there."""
     is_last = getattr(message, "chunk_position", None) == "last"
     return is_last or not message.response_metadata.keys().isdisjoint({"finish_reason", "attempts"})
-
-
-def split_title(text: str, *, is_growing: bool = False) -> tuple[str | None, str]:
-    r"""The title on the first line, and the story below it.
-
-    Args:
-        text: What the model wrote: `"# The Fox\n\nOnce …"`, `"**The Fox**"` or `"Title: …"`.
-        is_growing: Whether more may come: a first line that may become a title is held back.
-
-    Returns:
-        The title, or None where the first line is none; and the rest.
-
-    Example:
-        >>> split_title("# The Fox\n\nOnce upon a time")
-        ('The Fox', 'Once upon a time')
-        >>> split_title("Once upon a time")
-        (None, 'Once upon a time')
-    """
-    if is_growing and "\n" not in text.lstrip() and _MAY_BE_TITLE.fullmatch(text):
-        return None, ""
-    found = _TITLE.match(text)
-    if found is None:
-        return None, text.lstrip()
-    title = next(part for part in found.groups() if part is not None).strip(_TITLE_MARKS)
-    return title or None, text[found.end() :].lstrip()
 
 
 def full_response(message: BaseMessage) -> dict[str, Any]:

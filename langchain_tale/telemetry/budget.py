@@ -142,7 +142,7 @@ class Budget(BaseCallbackHandler):
         limits = {"usd": self.limit_usd, "tokens": self.limit_tokens}
         given = ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)
         spent = self._ledger.spent()
-        return f"Budget({given}; spent ${spent.usd:f}, {spent.tokens} tokens)"
+        return f"Budget({given}; spent {_dollars(spent.usd)}, {spent.tokens} tokens)"
 
     # ── what langchain-core tells ───────────────────────────────────────────
 
@@ -193,12 +193,12 @@ class Budget(BaseCallbackHandler):
 
     def _refusal(self, spent: Spent, run_id: UUID) -> BudgetSpentError:
         limits = (
-            None if self._limit_usd is None else f"${self._limit_usd:f}",
+            None if self._limit_usd is None else _dollars(self._limit_usd),
             None if self._limit_tokens is None else f"{self._limit_tokens} tokens",
         )
         limit = " and ".join(filter(None, limits))
         msg = (
-            f"The budget of {limit} is spent (${spent.usd:f}, {spent.tokens} tokens), "
+            f"The budget of {limit} is spent ({_dollars(spent.usd)}, {spent.tokens} tokens), "
             "so nothing was sent; go on with a new Budget."
         )
         error = BudgetSpentError(
@@ -236,6 +236,11 @@ def _sum(tried: Iterable[Tried]) -> Spent:
 
 def _added(one: Spent, other: Spent) -> Spent:
     return Spent(one.usd + other.usd, one.tokens + other.tokens)
+
+
+def _dollars(usd: Decimal) -> str:
+    """An amount to read: to a hundred-millionth, and without an exponent."""
+    return f"${round(usd, 8).normalize():f}"
 
 
 def _usd(amount: Any) -> Decimal:

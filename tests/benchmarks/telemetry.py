@@ -23,13 +23,11 @@ import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_tale import Budget, ChatOpenRouter, StoryMetrics
+from langchain_tale import AuditLog, Budget, ChatOpenRouter, StoryMetrics, configure_logging
 from tests.benchmarks.scripted_sandbox import scripted_sandbox
 
 if TYPE_CHECKING:
@@ -46,8 +44,6 @@ EVERYTHING: Final = "everything"
 COLUMNS: Final = ("way", "calls", "CPU ms", "more CPU")
 _PROMPT: Final = "Tell Mia, who is five, of a fox who learns to share."
 _WARMING_UP: Final = 20
-_HOMES: Final = {"logs": "langchain_tale.telemetry.logs", "audit": "langchain_tale.telemetry.audit"}
-"""Parts that are measured where they are there."""
 
 
 @contextmanager
@@ -65,22 +61,22 @@ def budget(_folder: Path) -> Iterator[RunnableConfig]:
 @contextmanager
 def logs(folder: Path) -> Iterator[RunnableConfig]:
     """JSON lines at INFO, into a file."""
-    configure_logging = import_module(_HOMES["logs"]).configure_logging
     logger = logging.getLogger("langchain_tale")
-    before = (logger.handlers[:], logger.level, logger.propagate)
+    handlers, level, propagates = logger.handlers[:], logger.level, logger.propagate
     with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
         configure_logging("INFO", json=True, stream=stream)
         try:
             yield {}
         finally:
-            logger.handlers[:], logger.level, logger.propagate = before
-            logger.manager._clear_cache()  # type: ignore[attr-defined]  # as setLevel does
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+            logger.propagate = propagates
 
 
 @contextmanager
 def audit(folder: Path) -> Iterator[RunnableConfig]:
     """An `AuditLog` of every request."""
-    with import_module(_HOMES["audit"]).AuditLog(folder / "audit.jsonl"):
+    with AuditLog(folder / "audit.jsonl"):
         yield {}
 
 
@@ -88,20 +84,14 @@ PARTS: Final[dict[str, Way]] = {"metrics": metrics, "logs": logs, "audit": audit
 """What `everything` is made of."""
 
 
-def is_there(part: str) -> bool:
-    """Whether a part of telemetry has been built."""
-    return part not in _HOMES or find_spec(_HOMES[part]) is not None
-
-
 @contextmanager
 def everything(folder: Path) -> Iterator[RunnableConfig]:
-    """All parts that are there."""
+    """All parts at once."""
     callbacks: list[Any] = []
     with ExitStack() as stack:
-        for name, part in PARTS.items():
-            if is_there(name):
-                config: Any = stack.enter_context(part(folder))
-                callbacks += config.get("callbacks", [])
+        for part in PARTS.values():
+            config: Any = stack.enter_context(part(folder))
+            callbacks += config.get("callbacks", [])
         yield {"callbacks": callbacks}
 
 
@@ -186,17 +176,16 @@ def _line(values: Iterable[object]) -> str:
 
 def main() -> None:
     """Print the table."""
-    there = [way for way in WAYS if is_there(way)]
+    others = [way for way in WAYS if way != WITHOUT]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=10_000, metavar="N", help="each way")
     parser.add_argument("--block", type=int, default=100, metavar="N", help="calls in a row")
-    parser.add_argument("--way", action="append", choices=there[1:], metavar="NAME")
+    parser.add_argument("--way", action="append", choices=others, metavar="NAME")
     chosen = parser.parse_args()
-    ways = [WITHOUT, *(chosen.way or there[1:])]
+    ways = [WITHOUT, *(chosen.way or others)]
     costs = measure(ways, calls=chosen.calls, block=chosen.block)
     sys.stdout.write(table(costs) + "\n")
-    parts = ", ".join(part for part in PARTS if is_there(part))
-    sys.stdout.write(f"\neverything: {parts}\n")
+    sys.stdout.write(f"\n{EVERYTHING}: {', '.join(PARTS)}\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from langchain_tale.cards.strip import MOST_MARKS, Strip
 from langchain_tale.cards.tracebacks import in_short
 from langchain_tale.errors import AuthenticationError, RateLimitError, UnavailableError
 from langchain_tale.story.book.story import Character, Scene
+from langchain_tale.story.checks import Finding, StoryReport
 from langchain_tale.telemetry.records import CallMetrics, Durations, MetricsSnapshot
 from tests.cards.test_markup import Page
 
@@ -260,3 +262,34 @@ def test_a_story_in_a_log_has_no_words() -> None:
 
     for one in (STORY, in_scenes):
         assert "fox" not in f"{one} {one!r} {one.card()!r}".casefold()
+
+
+# ── measured ────────────────────────────────────────────────────────────────
+
+
+def test_a_report_shows_what_was_measured_and_what_was_wanted() -> None:
+    words = Finding(name="words", value=37, at_least=120, at_most=300, sentence="Write <more>.")
+    level = Finding(name="reading_level", value=3.571, at_most=4.5)
+    report = StoryReport((level, Finding(name="lix", value=23.1), words))
+
+    text = shown(report._repr_html_())
+    for said in ("Not fit by all checks", "Write <more>.", "✗ words 37", "120 to 300", "✓ reading"):
+        assert said in text
+    assert text.index("words 37") < text.index("reading level") < text.index("lix")
+    story = shown(replace(STORY, report=report)._repr_html_())
+    assert "The checks say: Write <more>." in story
+    assert "school grade 3.6, at most 4.5" in story
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (Finding(name="reading_level", value=65.2, at_least=62), "ease 65, at least 62"),
+        (Finding(name="reading_level", value=-1.2, at_most=3), "school grade 0.0, at most 3"),
+        (Finding(name="reading_level", value=3.0), None),
+        (Finding(name="reading_level", value=None, at_most=3), None),
+    ],
+)
+def test_a_reading_level_has_words_where_it_has_a_bound(level: Finding, said: str | None) -> None:
+    assert StoryReport((level,)).level == said
+    assert StoryReport().level is None

@@ -39,6 +39,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if tag not in {"span", "style"}:
+            self.texts.append("\n")
         self.names |= {name for name, _ in attrs}
         self.attributes += [value or "" for _, value in attrs]
 

@@ -140,4 +140,4 @@ def test_stories_show_themselves() -> None:
         assert said in text
     assert "told" in stories._repr_markdown_()
     assert repr(stories) == "<Stories: 31 told, 1 failed, 1 not told>"
-    assert stories.card().text().startswith("Stories")
+    assert stories.card().text().startswith("31 of 33 stories told")

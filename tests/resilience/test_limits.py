@@ -60,7 +60,7 @@ class Mute(BaseChatModel):
 
 async def test_an_attempt_that_takes_too_long_passes_to_the_next_model(sandbox: Sandbox) -> None:
     release = threading.Event()
-    policy = RetryPolicy(max_retries=1, attempt_timeout_s=0.2)
+    policy = RetryPolicy(max_retries=1, attempt_timeout_s=0.6)
     model = resilient([Mute(release=release), chat_model(sandbox)], retry=policy)
 
     answers = [model.invoke("x"), await model.ainvoke("x")]

@@ -235,9 +235,9 @@ def test_the_refusal_says_what_and_how_much(sandbox: Sandbox) -> None:
     error = raised.value
     cost, tokens = answer.response_metadata["cost"], budget.spent_tokens
     assert str(error) == (
-        f"The budget of $0.00001 and 1000000 tokens is spent (${cost:f}, {tokens} tokens), "
+        f"The budget of $0.00001 and 1000000 tokens is spent (${cost:.8f}, {tokens} tokens), "
         "so nothing was sent; go on with a new Budget."
-    ).replace(f"{cost:f}", f"{Decimal(repr(cost)):f}")
+    )
     assert (error.spent_usd, error.spent_tokens) == (cost, tokens)
     assert (error.limit_usd, error.limit_tokens, error.attempts) == (A_CALL, 1_000_000, ())
     assert isinstance(error, ModelError)
@@ -559,6 +559,12 @@ def test_the_count_may_be_kept_elsewhere(sandbox: Sandbox) -> None:
     assert answer.usage_metadata is not None
     assert ledger.added == (charged([answer]), answer.usage_metadata["total_tokens"])
     assert (budget.spent_usd, budget.spent_tokens, budget.is_spent) == (0.5, 7, True)
+
+
+def test_amounts_are_told_to_be_read() -> None:
+    told = [module._dollars(Decimal(usd)) for usd in ("0", "100", "0.50", "4.1549999999999994e-05")]
+
+    assert told == ["$0", "$100", "$0.5", "$0.00004155"]
 
 
 def test_it_says_how_it_stands_and_nothing_else() -> None:

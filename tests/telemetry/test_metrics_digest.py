@@ -102,8 +102,8 @@ def test_digests_add_up_to_the_digest_of_all(some: list[float], others: list[flo
 
     assert merged.count == whole.count
     assert merged.sum_s == pytest.approx(whole.sum_s)
-    assert [merged.percentile(p) for p in range(1, 101)] == [
-        whole.percentile(p) for p in range(1, 101)
+    assert [merged.percentile(p) for p in (1, *PERCENTS, 100)] == [
+        whole.percentile(p) for p in (1, *PERCENTS, 100)
     ]
 
 

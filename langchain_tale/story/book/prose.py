@@ -7,7 +7,7 @@ from typing import Final
 
 from langchain_tale.story.book.reading import Reading, ends_whole, without_thoughts
 from langchain_tale.story.book.story import Scene, Story
-from langchain_tale.story.result import split_title
+from langchain_tale.story.titles import split_title
 
 _LEAST_WORDS: Final = 30
 """Fewer are a remark, not a story."""
