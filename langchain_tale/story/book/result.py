@@ -19,9 +19,11 @@ from langchain_tale.story.result import Reporting, StoryGenerationResult, Tellin
 from langchain_tale.story.telling import tell_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.outputs import Generation
+
+    from langchain_tale.cards.blocks import Block
 
 _NOTHING: Final = Story(title="", scenes=())
 
@@ -45,6 +47,9 @@ class StorybookResult(StoryGenerationResult):
     def to_dict(self) -> dict[str, Any]:
         """The same, fit for JSON."""
         return {**super().to_dict(), "story": self.story.model_dump(mode="json")}
+
+    def _body(self) -> Sequence[Block]:
+        return self.story.blocks()
 
 
 class StorybookParser(BaseTransformOutputParser[StorybookResult]):

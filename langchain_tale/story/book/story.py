@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from langchain_tale.cards.card import Card, Readable
+from langchain_tale.cards.scenes import scene_blocks
 from langchain_tale.story.book import page, printing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from langchain_tale.cards.blocks import Block
 
 _BIDI: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of what follows; a page sets it by its own means."""
@@ -74,8 +78,8 @@ class Scene(_Frozen):
     characters: tuple[Line, ...] = ()
 
 
-class Story(_Frozen):
-    """A story for children, in scenes.
+class Story(Readable, _Frozen):
+    """A story for children, in scenes; in a notebook it shows itself as a card.
 
     Attributes:
         title: Its name; empty where the model has given none, or not yet.
@@ -129,6 +133,15 @@ class Story(_Frozen):
         listed = {name.casefold() for name in scene.characters}
         found = [c for c in self.characters if c.name.casefold() in listed]
         return found or [c for c in self.characters if _names(scene, c.name)]
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return Card(kind="Story", title=self.title or None, blocks=self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """All but its title, as parts of a card."""
+        words = printing.headings_of(self)
+        return scene_blocks(self.scenes, moral=self.moral, questions=self.questions, words=words)
 
     def to_text(self) -> str:
         """The story as plain text, with its moral and its questions."""
