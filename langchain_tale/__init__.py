@@ -15,41 +15,73 @@ if TYPE_CHECKING:
     from langchain_tale.errors import (
         AllModelsFailedError,
         Attempt,
+        BudgetSpentError,
         ConfigurationError,
         ExternalServiceError,
         TaleError,
+        UnfitRequestError,
+        UnfitStoryError,
     )
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
     from langchain_tale.resilience.breaker import circuits, reset_circuits
     from langchain_tale.resilience.chat_models import ResilientChatModel
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.settings import get_settings
+    from langchain_tale.story.book.chain import create_storybook_chain
+    from langchain_tale.story.book.result import StorybookResult
+    from langchain_tale.story.book.story import Story
     from langchain_tale.story.chain import create_story_chain
+    from langchain_tale.story.checks import StoryReport, check_story
+    from langchain_tale.story.choice import ModelWeights
+    from langchain_tale.story.choosing import achoose_models, choose_models
     from langchain_tale.story.request import StoryRequest
     from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.story.unfit.guard import RequestGuard
+    from langchain_tale.telemetry.audit import AuditLog
+    from langchain_tale.telemetry.budget import Budget
+    from langchain_tale.telemetry.context import request_id
+    from langchain_tale.telemetry.logs import configure_logging
+    from langchain_tale.telemetry.metrics import StoryMetrics
 
 __all__ = [
     "AllModelsFailedError",
     "Attempt",
+    "AuditLog",
     "BreakerPolicy",
+    "Budget",
+    "BudgetSpentError",
     "BulkSummary",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
     "ModelInfo",
+    "ModelWeights",
     "OpenRouterClient",
     "OpenRouterModel",
     "RedisStoryCache",
+    "RequestGuard",
     "ResilientChatModel",
     "RetryPolicy",
+    "Story",
     "StoryCache",
     "StoryGenerationResult",
+    "StoryMetrics",
+    "StoryReport",
     "StoryRequest",
+    "StorybookResult",
     "TaleError",
+    "UnfitRequestError",
+    "UnfitStoryError",
+    "achoose_models",
     "atell_all",
+    "check_story",
+    "choose_models",
     "circuits",
+    "configure_logging",
     "create_story_chain",
+    "create_storybook_chain",
     "get_settings",
+    "request_id",
     "reset_circuits",
     "tell_all",
 ]
@@ -65,18 +97,33 @@ _HOMES = {
     "errors": (
         "AllModelsFailedError",
         "Attempt",
+        "BudgetSpentError",
         "ConfigurationError",
         "ExternalServiceError",
         "TaleError",
+        "UnfitRequestError",
+        "UnfitStoryError",
     ),
     "openrouter.chat_models": ("ChatOpenRouter",),
     "resilience.breaker": ("circuits", "reset_circuits"),
     "resilience.chat_models": ("ResilientChatModel",),
     "resilience.policy": ("BreakerPolicy", "RetryPolicy"),
     "settings": ("get_settings",),
+    "story.book.chain": ("create_storybook_chain",),
+    "story.book.result": ("StorybookResult",),
+    "story.book.story": ("Story",),
     "story.chain": ("create_story_chain",),
+    "story.checks": ("StoryReport", "check_story"),
+    "story.choice": ("ModelWeights",),
+    "story.choosing": ("achoose_models", "choose_models"),
     "story.request": ("StoryRequest",),
     "story.result": ("StoryGenerationResult",),
+    "story.unfit.guard": ("RequestGuard",),
+    "telemetry.audit": ("AuditLog",),
+    "telemetry.budget": ("Budget",),
+    "telemetry.context": ("request_id",),
+    "telemetry.logs": ("configure_logging",),
+    "telemetry.metrics": ("StoryMetrics",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,8 +1,9 @@
 """The models we know by name, and what is known of each; nothing here asks the network.
 
 Facts come from OpenRouter's documentation as of 2026-08-22 and from a public catalogue
-snapshot of 2026-09-18. Availability changes without notice: any other slug is accepted as a
-plain string wherever a model is asked for, and nothing is ever replaced silently.
+snapshot of 2026-09-18; languages are what the makers say of their models. Availability changes
+without notice: any other slug is accepted as a plain string wherever a model is asked for, and
+nothing is ever replaced silently.
 
 `refresh` lays a newer listing over these facts, for this process
 (`langchain_tale.openrouter.account.refresh_catalogue` fetches one); `forget_refresh` takes it
@@ -76,6 +77,10 @@ class ModelInfo:
             name that OpenRouter points at a current model).
         successor: What to ask instead of a retired model.
         expires_on: The day after which OpenRouter may remove it (UTC), where it has said so.
+        max_output_tokens: Most tokens it writes; None where that is not known, or a route decides.
+        heeds_schemas: Whether it keeps to JSON schemas; None where that is not known.
+        languages: Codes of the languages that its maker names; `("*",)` where the maker speaks of
+            most of the world's, or of dozens; None where nothing is known.
     """
 
     provider: str
@@ -85,6 +90,9 @@ class ModelInfo:
     status: Literal["available", "retired", "route"] = "available"
     successor: OpenRouterModel | None = None
     expires_on: date | None = None
+    max_output_tokens: int | None = None
+    heeds_schemas: bool | None = None
+    languages: tuple[str, ...] | None = None
 
 
 class Listed(Protocol):
@@ -188,18 +196,28 @@ def _refreshed(info: ModelInfo, found: Listed | None) -> ModelInfo:
     )
 
 
+_MANY: Final = ("*",)
+_OF_LLAMA: Final = ("en", "de", "fr", "it", "pt", "hi", "es", "th")
+"""As Meta's model card has them; Russian is not among them."""
+
 _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
     OpenRouterModel.GPT_4O: ModelInfo(
         provider="OpenAI",
         use_cases=("polished stories", "many languages", "images in the prompt"),
         performance="fast, high quality",
         context_length=128_000,
+        max_output_tokens=16_384,
+        heeds_schemas=True,
+        languages=_MANY,
     ),
     OpenRouterModel.GPT_4O_MINI: ModelInfo(
         provider="OpenAI",
         use_cases=("everyday stories", "large runs", "many languages"),
         performance="very fast, good quality, cheap",
         context_length=128_000,
+        max_output_tokens=16_384,
+        heeds_schemas=True,
+        languages=_MANY,
     ),
     OpenRouterModel.CLAUDE_3_5_SONNET: ModelInfo(
         provider="Anthropic",
@@ -208,12 +226,16 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         context_length=200_000,
         status="retired",
         successor=OpenRouterModel.CLAUDE_SONNET_LATEST,
+        languages=_MANY,
     ),
     OpenRouterModel.CLAUDE_3_HAIKU: ModelInfo(
         provider="Anthropic",
         use_cases=("short stories", "large runs"),
         performance="very fast, good quality, cheap",
         context_length=200_000,
+        max_output_tokens=4_096,
+        heeds_schemas=False,
+        languages=_MANY,
     ),
     OpenRouterModel.LLAMA_3_1_405B: ModelInfo(
         provider="Meta",
@@ -222,30 +244,43 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         context_length=131_072,
         status="retired",
         successor=OpenRouterModel.LLAMA_3_1_70B,
+        languages=_OF_LLAMA,
     ),
     OpenRouterModel.LLAMA_3_1_70B: ModelInfo(
         provider="Meta",
         use_cases=("everyday stories", "open weights"),
         performance="medium speed, good quality",
         context_length=131_072,
+        max_output_tokens=8_192,
+        heeds_schemas=True,
+        languages=_OF_LLAMA,
     ),
     OpenRouterModel.LLAMA_3_1_8B: ModelInfo(
         provider="Meta",
         use_cases=("drafts", "large runs", "open weights"),
         performance="very fast, simple, very cheap",
         context_length=131_072,
+        max_output_tokens=117_964,
+        heeds_schemas=True,
+        languages=_OF_LLAMA,
     ),
     OpenRouterModel.GEMMA_2_27B: ModelInfo(
         provider="Google",
         use_cases=("short stories", "open weights"),
         performance="medium speed, good quality, short context",
         context_length=8_192,
+        max_output_tokens=2_048,
+        heeds_schemas=True,
+        languages=("en",),
     ),
     OpenRouterModel.MIXTRAL_8X22B: ModelInfo(
         provider="Mistral AI",
         use_cases=("everyday stories", "European languages", "open weights"),
         performance="medium speed, good quality",
         context_length=65_536,
+        max_output_tokens=52_428,
+        heeds_schemas=True,
+        languages=("en", "fr", "it", "de", "es"),
     ),
     OpenRouterModel.GEMINI_20_FREE: ModelInfo(
         provider="Google",
@@ -254,6 +289,7 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         context_length=1_048_576,
         status="retired",
         successor=OpenRouterModel.FREE,
+        languages=_MANY,
     ),
     OpenRouterModel.GROK_41_FREE: ModelInfo(
         provider="xAI",
@@ -283,6 +319,9 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         performance="fast, good quality; the newest of its family",
         context_length=200_000,
         status="route",
+        max_output_tokens=64_000,
+        heeds_schemas=True,
+        languages=_MANY,
     ),
     OpenRouterModel.CLAUDE_SONNET_LATEST: ModelInfo(
         provider="Anthropic",
@@ -290,6 +329,9 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         performance="medium speed, high quality; the newest of its family",
         context_length=1_000_000,
         status="route",
+        max_output_tokens=128_000,
+        heeds_schemas=True,
+        languages=_MANY,
     ),
     OpenRouterModel.GEMINI_FLASH_LATEST: ModelInfo(
         provider="Google",
@@ -297,6 +339,9 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         performance="very fast, good quality; the newest of its family",
         context_length=1_048_576,
         status="route",
+        max_output_tokens=65_536,
+        heeds_schemas=True,
+        languages=_MANY,
     ),
     OpenRouterModel.GPT_MINI_LATEST: ModelInfo(
         provider="OpenAI",
@@ -304,5 +349,8 @@ _INFO: Final[dict[OpenRouterModel, ModelInfo]] = {
         performance="fast, good quality; the newest of its family",
         context_length=400_000,
         status="route",
+        max_output_tokens=128_000,
+        heeds_schemas=True,
+        languages=_MANY,
     ),
 }

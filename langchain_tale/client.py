@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig, ensure_config
 
 from langchain_tale.catalogue import DEFAULT_MODEL, OpenRouterModel
 from langchain_tale.errors import ConfigurationError, checking
@@ -13,7 +14,15 @@ from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.policy import RetryPolicy
+from langchain_tale.story.personal import has_personal_data
 from langchain_tale.story.result import StoryGenerationResult, story_result
+from langchain_tale.story.storytellers import private
+
+if TYPE_CHECKING:
+    from langchain_tale.openrouter.fields import ProviderPreferences
+from langchain_tale.story.telling import tell_of
+from langchain_tale.telemetry.context import REQUEST_ID
+from langchain_tale.telemetry.scopes import Scope
 
 
 class OpenRouterClient:
@@ -24,6 +33,9 @@ class OpenRouterClient:
     Args:
         api_key: OpenRouter's key, or a function that returns it; else `OPENROUTER_API_KEY`.
         base_url: https, or http on loopback; else `OPENROUTER_API_BASE`, else OpenRouter's.
+        provider: Which endpoints may serve, e.g. `{"data_collection": "deny"}`: none that stores
+            or trains. A prompt with an e-mail address, a telephone number or a postal address
+            is sent so in any case; a child's name in a prompt cannot be told from a hero's.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -39,9 +51,14 @@ class OpenRouterClient:
     """
 
     def __init__(
-        self, api_key: Any = None, *, base_url: str | None = None, timing: Timing | None = None
+        self,
+        api_key: Any = None,
+        *,
+        base_url: str | None = None,
+        provider: ProviderPreferences | None = None,
+        timing: Timing | None = None,
     ) -> None:
-        options = {"api_key": api_key, "base_url": base_url}
+        options = {"api_key": api_key, "base_url": base_url, "provider": provider}
         self._timing = timing or Timing()
         given = {name: value for name, value in options.items() if not _is_blank(value)}
         self._llm = ChatOpenRouter(**given)
@@ -74,9 +91,13 @@ class OpenRouterClient:
             AllModelsFailedError: Several tries failed; `.attempts` has each with its error.
             ExternalServiceError: The first try failed and another could not have helped.
         """
-        teller = self._teller(model, max_tokens, max_retries, retry_delay)
-        message = teller.invoke(_asking(prompt))
-        return story_result(message, has_title=False)
+        asking = _asking(prompt)
+        teller = self._teller(prompt, model, max_tokens, max_retries, retry_delay)
+        scope, config = _scope()
+        story = story_result(teller.invoke(asking, config), has_title=False)
+        tell_of(story, scope)
+        scope.flush()
+        return story
 
     async def agenerate_story(
         self,
@@ -87,9 +108,13 @@ class OpenRouterClient:
         retry_delay: float = 1.0,
     ) -> StoryGenerationResult:
         """The twin of `generate_story`."""
-        teller = self._teller(model, max_tokens, max_retries, retry_delay)
-        message = await teller.ainvoke(_asking(prompt))
-        return story_result(message, has_title=False)
+        asking = _asking(prompt)
+        teller = self._teller(prompt, model, max_tokens, max_retries, retry_delay)
+        scope, config = _scope()
+        story = story_result(await teller.ainvoke(asking, config), has_title=False)
+        tell_of(story, scope)
+        await scope.aflush()
+        return story
 
     def fetch_generation_info(self, generation_id: str | None) -> dict[str, Any] | None:
         """The stats of a finished generation, as `GET /generation` has them.
@@ -118,7 +143,7 @@ class OpenRouterClient:
         return None if found is None else found.raw
 
     def _teller(
-        self, model: str, max_tokens: int, max_retries: int, retry_delay: float
+        self, prompt: str, model: str, max_tokens: int, max_retries: int, retry_delay: float
     ) -> ResilientChatModel:
         if not _is_text(model):
             msg = "model must be an OpenRouterModel or a slug such as 'openai/gpt-4o-mini'."
@@ -129,7 +154,14 @@ class OpenRouterClient:
         with checking("generate_story"):
             policy = RetryPolicy(max_retries=max_retries, retry_delay=retry_delay)
         llm = self._llm.for_model(model).with_room(max_tokens)
+        llm = private(llm, deny=has_personal_data(prompt))
         return resilient([llm], retry=policy, timing=self._timing)
+
+
+def _scope() -> tuple[Scope, RunnableConfig]:
+    """Who is told of a story, and the config that gives its request id to what is asked."""
+    scope = Scope.of_step(ensure_config())
+    return scope, {"metadata": {REQUEST_ID: scope.request_id}}
 
 
 def _asking(prompt: str) -> list[HumanMessage]:

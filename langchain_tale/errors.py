@@ -3,6 +3,8 @@
 ```
 TaleError                            `except TaleError` catches ours, and only ours
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
+│   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
+├── BudgetSpentError                 not sent: a `Budget` of the caller's is spent; `attempts`
 ├── OutputError                      a file cannot be written, or is not what it should be
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
@@ -23,6 +25,7 @@ TaleError                            `except TaleError` catches ours, and only o
     │   ├── UnparsableReplyError     does not fit the schema asked for; `partial_text`
     │   └── RefusedReplyError        a check of the caller's refused it; `partial_text`
     └── AllModelsFailedError         several tries failed; `attempts` has each of them
+        └── UnfitStoryError          every story failed a check; `result` is the best of them
 ```
 
 Leaves also inherit langchain-core's `ModelError` twin, so that code written for any
@@ -41,6 +44,7 @@ from pydantic import PlainSerializer, ValidationError, WithJsonSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
 
 
 class TaleError(Exception):
@@ -49,6 +53,59 @@ class TaleError(Exception):
 
 class ConfigurationError(TaleError, ValueError):
     """Nothing was sent: a key is missing, or a setting or argument is not allowed."""
+
+
+class BudgetSpentError(TaleError, core.ModelError):
+    """Nothing was sent: a `Budget` is spent. The model is well, and no other would be asked.
+
+    It is no `ExternalServiceError`, because nobody but the caller set the limit. LangChain's
+    twin is `ModelError` itself, whose `is_retryable` is false.
+
+    Attributes:
+        spent_usd: What had been spent when the request was refused, in USD.
+        spent_tokens: The same in tokens.
+        limit_usd: What may be spent, or None for no limit in USD.
+        limit_tokens: What may be spent, or None for no limit in tokens.
+        attempts: The tries of the same call that came before the refused one.
+        partial_text: What a stream had told before it, or None.
+        run_id: The LangChain run that was not begun, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        spent_usd: float = 0.0,
+        spent_tokens: int = 0,
+        limit_usd: float | None = None,
+        limit_tokens: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.spent_usd = spent_usd
+        self.spent_tokens = spent_tokens
+        self.limit_usd = limit_usd
+        self.limit_tokens = limit_tokens
+        self.attempts: tuple[Attempt, ...] = ()
+        self.partial_text: str | None = None
+        self.run_id: UUID | None = None
+
+
+class UnfitRequestError(ConfigurationError):
+    """A request that makes no story for a child; no storyteller was asked.
+
+    Its message is kind and in the language of the request, to be shown as it is. It quotes
+    nothing of the request.
+
+    Attributes:
+        theme: `"sexual"`, `"violent"`, `"self_harm"`, `"drugs"`, `"hate"`, `"crude"`, or
+            `"other"` where a judge said no.
+        field: The field of the request that asks for it, where that is known.
+    """
+
+    def __init__(self, message: str, *, theme: str = "other", field: str | None = None) -> None:
+        super().__init__(message)
+        self.theme = theme
+        self.field = field
 
 
 class OutputError(TaleError):
@@ -75,6 +132,8 @@ class Attempt:
         waited_s: Seconds waited before it.
         latency_s: Seconds from asking to the end of the answer or to the failure.
         cost_usd: What the server charged for it, or None where it did not say.
+        input_tokens: Tokens it read, or None where the server did not say.
+        output_tokens: Tokens it wrote, likewise.
     """
 
     number: int
@@ -85,6 +144,8 @@ class Attempt:
     waited_s: float = 0.0
     latency_s: float = 0.0
     cost_usd: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -104,6 +165,8 @@ class Attempt:
             "waited_s": round(self.waited_s, 3),
             "latency_s": round(self.latency_s, 3),
             "cost_usd": self.cost_usd,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
         }
 
     @classmethod
@@ -135,7 +198,8 @@ class ExternalServiceError(TaleError, core.ModelError):
         model: The model that was asked.
         provider_name: The host that failed.
         generation_id: OpenRouter's id of the generation, for a post-mortem.
-        request_id: The id of the request, where the caller or server gave one.
+        request_id: The server's own id of the request.
+        client_request_id: Ours of the logical call, or the caller's: see `request_id`.
         retry_after_s: Seconds the server asked to wait.
         partial_text: Text that arrived before a stream broke.
         raw: The error body as it came.
@@ -146,6 +210,7 @@ class ExternalServiceError(TaleError, core.ModelError):
     Each is None, empty or false where unknown.
     """
 
+    client_request_id: str | None = None
     fallback_models: tuple[str, ...] = ()
     has_other_key: bool = False
 
@@ -179,9 +244,24 @@ class ExternalServiceError(TaleError, core.ModelError):
     @property
     def cost_usd(self) -> float | None:
         """What the failed answer cost all the same, where the server says so."""
-        usage = self.raw.get("usage") if isinstance(self.raw, dict) else None
-        cost = usage.get("cost") if isinstance(usage, dict) else None
+        cost = self._used("cost")
         return cost if isinstance(cost, int | float) else None
+
+    @property
+    def input_tokens(self) -> int | None:
+        """The tokens that the failed answer read, where the server says so."""
+        tokens = self._used("prompt_tokens")
+        return tokens if isinstance(tokens, int) else None
+
+    @property
+    def output_tokens(self) -> int | None:
+        """The tokens that the failed answer wrote, where the server says so."""
+        tokens = self._used("completion_tokens")
+        return tokens if isinstance(tokens, int) else None
+
+    def _used(self, what: str) -> Any:
+        usage = self.raw.get("usage") if isinstance(self.raw, dict) else None
+        return usage.get(what) if isinstance(usage, dict) else None
 
 
 class InvalidRequestError(ExternalServiceError, core.ModelInvalidRequestError):
@@ -260,7 +340,14 @@ class EmptyReplyError(MalformedReplyError):
 
 
 class BrokenStreamError(MalformedReplyError):
-    """The stream ended before the model had finished; see `partial_text`."""
+    """The stream ended before the model had finished; see `partial_text`.
+
+    Attributes:
+        has_usage: Whether the server had already said what the answer cost, as it does at the
+            end: then nothing but the reason why the model finished may be missing.
+    """
+
+    has_usage: bool = False
 
 
 class UnparsableReplyError(MalformedReplyError, core.OutputParserException):
@@ -277,11 +364,16 @@ class RefusedReplyError(MalformedReplyError):
 
     Attributes:
         reason: What the check said.
+        told_reason: The same as messages and logs tell it: of a parser's exception, which may
+            quote the answer, its class alone.
         message: The answer, as the model gave it.
+        attempts: Every try of the call in order, where this error ended it.
     """
 
     reason: str = ""
+    told_reason: str = ""
     message: Any = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class AllModelsFailedError(ExternalServiceError):
@@ -308,6 +400,16 @@ class AllModelsFailedError(ExternalServiceError):
             partial_text=partial_text,
         )
         self.attempts = tuple(attempts)
+
+
+class UnfitStoryError(AllModelsFailedError):
+    """Every story that was told failed a check.
+
+    Attributes:
+        result: The best of them, as a `StoryGenerationResult` with its report.
+    """
+
+    result: Any = None
 
 
 def one_sentence(error: ValidationError, *, of: str) -> str:

@@ -12,6 +12,9 @@ not set.
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +25,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from langchain_tale.catalogue import DEFAULT_MODEL
 from langchain_tale.errors import ConfigurationError, one_sentence
 
+ENV_FILE: Final = Path(".env")
 OPENROUTER_BASE_URL: Final = "https://openrouter.ai/api/v1"
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -104,7 +108,7 @@ class _Environment(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="TALE_",
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -154,11 +158,49 @@ def get_settings() -> Settings:
         raise ConfigurationError(_naming_variables(error, variables)) from None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundKey:
+    """An API key as somebody wrote it, which may be wrong.
+
+    Attributes:
+        variable: The variable that holds it.
+        is_in_file: Whether it is in `.env`, and not in the environment of the process.
+        value: Exactly as it is there, white space included.
+    """
+
+    variable: str
+    is_in_file: bool
+    value: SecretStr
+
+
+def find_api_key() -> FoundKey | None:
+    """Where the API key is, and exactly what is there; None where there is none.
+
+    Raises:
+        ConfigurationError: As `get_settings`.
+    """
+    found = _environment()
+    for variable, value in (
+        ("TALE_AI_SERVICE__API_KEY", found.ai_service.get("api_key")),
+        ("OPENROUTER_API_KEY", found.openrouter_api_key),
+    ):
+        if isinstance(value, str | SecretStr) and not _is_blank(value):
+            of_process = {name.upper() for name, text in os.environ.items() if text}
+            return FoundKey(
+                variable=variable,
+                is_in_file=not of_process & {variable, variable.partition("__")[0]},
+                value=value if isinstance(value, SecretStr) else SecretStr(value),
+            )
+    return None
+
+
 def _environment() -> _Environment:
     try:
         return _Environment()
     except UnicodeDecodeError:
         msg = "The file .env must be written in UTF-8."
+    except OSError as error:
+        msg = f"The file .env cannot be read: {error.strerror}."
     except ValueError:
         msg = "TALE_AI_SERVICE must be a JSON object, or be set as TALE_AI_SERVICE__<NAME>."
     raise ConfigurationError(msg)

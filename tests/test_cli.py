@@ -439,6 +439,9 @@ def test_models_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "status": "retired",
         "successor": "~anthropic/claude-sonnet-latest",
         "expires_on": None,
+        "max_output_tokens": None,
+        "heeds_schemas": None,
+        "languages": ["*"],
     }
 
 

@@ -101,7 +101,9 @@ def test_a_bad_setting_is_a_value_error_and_did_not_come_from_the_service() -> N
 
 
 @pytest.mark.parametrize(
-    "kind", [k for k in SERVICE if k is not AllModelsFailedError], ids=lambda k: k.__name__
+    "kind",
+    [k for k in SERVICE if not issubclass(k, AllModelsFailedError)],
+    ids=lambda k: k.__name__,
 )
 def test_an_error_survives_pickling_with_all_it_knows(kind: type[ExternalServiceError]) -> None:
     error = kind("slow down", **FACTS)
@@ -176,10 +178,22 @@ def test_an_attempt_that_succeeded_makes_the_round_trip() -> None:
         waited_s=1.5,
         latency_s=0.25,
         cost_usd=0.001,
+        input_tokens=12,
+        output_tokens=345,
     )
 
     assert attempt.succeeded
     assert Attempt.from_dict(json.loads(json.dumps(attempt.to_dict()))) == attempt
+
+
+def test_a_failure_tells_what_it_used_where_the_server_does() -> None:
+    usage = {"cost": 0.25, "prompt_tokens": 3, "completion_tokens": 4}
+    told = errors.EmptyReplyError("empty", raw={"usage": usage})
+    silent = [errors.EmptyReplyError("empty", raw=raw) for raw in (None, "<html>", {"usage": None})]
+
+    assert (told.cost_usd, told.input_tokens, told.output_tokens) == (0.25, 3, 4)
+    for error in silent:
+        assert (error.cost_usd, error.input_tokens, error.output_tokens) == (None, None, None)
 
 
 @pytest.mark.parametrize("kind", SERVICE, ids=lambda k: k.__name__)

@@ -56,7 +56,7 @@ def generation(
 
     def ask() -> GenerationRecord | None:
         try:
-            return GenerationRecord.from_body(*transport.fetch(_sync_client(llm), call))
+            return GenerationRecord.from_body(*transport.fetch(sync_client(llm), call))
         except ModelNotFoundError:  # the 404 of this path is about the generation
             return None
 
@@ -99,7 +99,7 @@ def models(llm: ChatOpenRouter, **query: Any) -> list[ModelRecord]:
     """
     pages = _Pages(_models_call(llm, query))
     while pages.call is not None:
-        pages.read(*transport.fetch(_sync_client(llm), pages.call))
+        pages.read(*transport.fetch(sync_client(llm), pages.call))
     return pages.found
 
 
@@ -202,7 +202,7 @@ def endpoints(llm: ChatOpenRouter, model: str) -> ModelEndpoints:
         ConfigurationError: It is no slug; nothing was sent.
     """
     call = _endpoints_call(llm, model)
-    return ModelEndpoints.from_body(*transport.fetch(_sync_client(llm), call))
+    return ModelEndpoints.from_body(*transport.fetch(sync_client(llm), call))
 
 
 async def aendpoints(llm: ChatOpenRouter, model: str) -> ModelEndpoints:
@@ -235,11 +235,28 @@ async def ahealth(llm: ChatOpenRouter, model: str) -> Health:
         return unroutable(str(model))
 
 
-def _endpoints_call(llm: ChatOpenRouter, model: str) -> transport.Call:
+def listed_slug(model: str) -> str:
+    """The slug under which OpenRouter lists a model.
+
+    Args:
+        model: As for `endpoints`.
+
+    Raises:
+        ConfigurationError: It is no slug.
+
+    Example:
+        >>> listed_slug("openai/gpt-4o-mini:nitro")
+        'openai/gpt-4o-mini'
+    """
     slug = catalogue.served_slug(str(model))
     if not _SLUG.fullmatch(slug):
         msg = "model must be a slug such as 'openai/gpt-4o-mini'."
         raise ConfigurationError(msg)
+    return slug
+
+
+def _endpoints_call(llm: ChatOpenRouter, model: str) -> transport.Call:
+    slug = listed_slug(model)
     return _call(llm, f"/models/{slug}/endpoints", slug)
 
 
@@ -257,7 +274,7 @@ def key(llm: ChatOpenRouter) -> KeyRecord:
     Returns:
         The key's limits and usage; never the key itself.
     """
-    return KeyRecord.from_body(*transport.fetch(_sync_client(llm), _key_call(llm)))
+    return KeyRecord.from_body(*transport.fetch(sync_client(llm), _key_call(llm)))
 
 
 async def akey(llm: ChatOpenRouter) -> KeyRecord:
@@ -284,7 +301,7 @@ def _call(
     )
 
 
-def _sync_client(llm: ChatOpenRouter) -> Any:
+def sync_client(llm: ChatOpenRouter) -> Any:
     """The blocking client, which a key that only a coroutine can tell rules out."""
     if llm.root_client is None:
         msg = "The api_key function is a coroutine: await the twin of this call, such as amodels."

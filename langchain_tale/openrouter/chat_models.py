@@ -21,7 +21,9 @@ from langchain_tale.openrouter import (
     requests,
     transport,
 )
+from langchain_tale.openrouter.asking import Asking
 from langchain_tale.openrouter.connected import ConnectedChatModel
+from langchain_tale.openrouter.exchanges import Exchanges
 from langchain_tale.openrouter.failures import Source
 from langchain_tale.openrouter.loading import allow_loading
 from langchain_tale.openrouter.messages import to_wire
@@ -29,9 +31,13 @@ from langchain_tale.openrouter.reasoning import MODEL_PROVIDER
 from langchain_tale.openrouter.streams import StreamReader
 from langchain_tale.openrouter.structured import asking_for
 from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
+from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
 from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
+from langchain_tale.resilience.runs import Parent, named, parent_of
+from langchain_tale.telemetry.disclosure import log_prompt
+from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -49,7 +55,7 @@ COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
 
 
-class ChatOpenRouter(Recalling, ConnectedChatModel):
+class ChatOpenRouter(KnowsItsRun, Recalling, ConnectedChatModel):
     """A chat model on OpenRouter.
 
     Everything of LangChain's chat models is here: `invoke`, `batch`, `stream` and their
@@ -77,6 +83,7 @@ class ChatOpenRouter(Recalling, ConnectedChatModel):
         app_url: The application that OpenRouter's rankings credit.
         app_title: Its name there.
         app_categories: At most two of OpenRouter's categories, e.g. `["creative-writing"]`.
+        sends_request_id: Whether OpenRouter is told the request id, as `trace["trace_id"]`.
 
     Further fields of a request are those of `RequestFields`: `models`, `provider`, `plugins`,
     `session_id`, … Each may also be given to `bind` or to a single call; what OpenRouter does
@@ -135,6 +142,9 @@ class ChatOpenRouter(Recalling, ConnectedChatModel):
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         usages = [output.get("token_usage") for output in llm_outputs if output]
         return {"token_usage": protocol.summed_usage(usages), "model_name": self.model_name}
+
+    def _announced(self, config: RunnableConfig, kind: Any) -> tuple[RunnableConfig, Parent]:  # noqa: ARG002 (of `KnowsItsRun`)
+        return named(config)
 
     # ── counting ────────────────────────────────────────────────────────────
 
@@ -197,14 +207,29 @@ class ChatOpenRouter(Recalling, ConnectedChatModel):
         asked = (str(payload["model"]), *(payload.get("models") or ()))
         return {**payload, "messages": to_wire(messages, *asked)}
 
+    def _asking(self, run_manager: Any, kwargs: dict[str, Any], *, streamed: bool) -> Asking:
+        """The events of one call, told to the policy that asks, if one does."""
+        within: Scope | None = kwargs.pop(SCOPE, None)
+        scope = within or Scope.of(parent_of(run_manager), to_handlers=False)
+        model = str(kwargs.get("model") or self.model_name)
+        return Asking(Exchanges(scope, model, streamed), is_attempt=within is not None)
+
     def _call(
-        self, messages: list[BaseMessage], stop: list[str] | None, *, streamed: bool, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        exchanges: Exchanges,
+        kwargs: dict[str, Any],
     ) -> transport.Call:
         kwargs.pop("stream", None)  # langchain-core's switch for a call, which it has obeyed
         payload = self._get_request_payload(messages, stop=stop, **kwargs)
+        if self.sends_request_id:
+            traced = {"trace_id": exchanges.scope.request_id}
+            payload["trace"] = {**traced, **(payload.get("trace") or {})}
         timeout = payload.pop("timeout", self.request_timeout)
         max_retries = payload.pop("max_retries", self.max_retries)
-        request = requests.request(payload, stream=streamed)
+        request = requests.request(payload, stream=exchanges.is_streamed)
+        log_prompt(exchanges.scope, str(request.body["model"]), request.body["messages"])
         return transport.Call(
             path=COMPLETIONS_PATH,
             model=str(request.body["model"]),
@@ -215,67 +240,75 @@ class ChatOpenRouter(Recalling, ConnectedChatModel):
             max_retries=max_retries or 0,
             keys=self._keys,
             has_fallbacks=bool(request.body.get("models")),
+            exchanges=exchanges,
         )
 
     def _generate(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (langchain-core calls it)
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        self._ensure_sync_client_available()
-        call = self._call(messages, stop, streamed=False, **kwargs)
-        body, source = transport.fetch(self.root_client, call)
-        return protocol.read_reply(body, source)
+        with self._asking(run_manager, kwargs, streamed=False) as asking:
+            self._ensure_sync_client_available()
+            call = self._call(messages, stop, asking.exchanges, kwargs)
+            body, source = transport.fetch(self.root_client, call)
+            asking.body = lambda: body
+            return asking.whole(protocol.read_reply(body, source))
 
     async def _agenerate(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 (as above)
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, streamed=False, **kwargs)
-        body, source = await transport.afetch(self.root_async_client, call)
-        return protocol.read_reply(body, source)
+        async with self._asking(run_manager, kwargs, streamed=False) as asking:
+            call = self._call(messages, stop, asking.exchanges, kwargs)
+            body, source = await transport.afetch(self.root_async_client, call)
+            asking.body = lambda: body
+            return asking.whole(protocol.read_reply(body, source))
 
     @recalled
     def _stream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (as above)
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        self._ensure_sync_client_available()
-        call = self._call(messages, stop, streamed=True, **kwargs)
-        reader = StreamReader(Source(call.model))
-        with (
-            _keeping_partial_text(reader),
-            transport.events(self.root_client, call) as (events, reader.source),
-        ):
-            for event in events:
-                if (chunk := reader.read(event)) is not None:
-                    yield chunk
-            yield reader.finish()
+        with self._asking(run_manager, kwargs, streamed=True) as asking:
+            self._ensure_sync_client_available()
+            call = self._call(messages, stop, asking.exchanges, kwargs)
+            reader = asking.reads(StreamReader(Source(call.model)))
+            with (
+                _keeping_partial_text(reader),
+                transport.events(self.root_client, call) as (events, reader.source),
+            ):
+                for event in events:
+                    if (chunk := reader.read(event)) is not None:
+                        yield asking.chunk(chunk)
+                yield asking.last_chunk(reader.finish())
 
     @arecalled
     async def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 (as above)
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._call(messages, stop, streamed=True, **kwargs)
-        reader = StreamReader(Source(call.model))
-        with _keeping_partial_text(reader):
-            async with transport.aevents(self.root_async_client, call) as (events, reader.source):
-                async for event in events:
-                    if (chunk := reader.read(event)) is not None:
-                        yield chunk
-                yield reader.finish()
+        async with self._asking(run_manager, kwargs, streamed=True) as asking:
+            call = self._call(messages, stop, asking.exchanges, kwargs)
+            reader = asking.reads(StreamReader(Source(call.model)))
+            connection = transport.aevents(self.root_async_client, call)
+            with _keeping_partial_text(reader):
+                async with connection as (events, reader.source):
+                    async for event in events:
+                        if (chunk := reader.read(event)) is not None:
+                            yield asking.chunk(chunk)
+                    yield asking.last_chunk(reader.finish())
 
     # ── tools and schemas ───────────────────────────────────────────────────
 

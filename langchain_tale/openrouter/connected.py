@@ -41,6 +41,7 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
     app_url: str | None = None
     app_title: str | None = None
     app_categories: list[str] | None = Field(default=None, max_length=2)
+    sends_request_id: bool = False
     openai_proxy: str | None = None
     """A proxy for this model alone; never taken from OpenAI's environment."""
 

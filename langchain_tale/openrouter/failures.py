@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from langchain_tale import errors
+from langchain_tale.openrouter.quoting import quoted, without
 
 _BY_TYPE: Final[dict[str, type[errors.ExternalServiceError]]] = {
     "context_length_exceeded": errors.ContextLengthError,
@@ -88,11 +89,9 @@ _SAYING: Final[dict[type[errors.ExternalServiceError], tuple[str, str]]] = {
     errors.InvalidRequestError: ("does not accept this request", "correct the arguments"),
     errors.ExternalServiceError: ("failed", "see .raw"),
 }
-_KEY: Final = re.compile(r"sk-[\w*.-]{6,}")
 _OVERFLOW: Final = re.compile(
     r"maximum context length|context window|prompt is too long", re.IGNORECASE
 )
-_QUOTED_CHARS: Final = 200
 _STATUSES: Final = frozenset(map(str, range(400, 600)))
 _LATEST_S: Final = 1e11
 """No time in seconds since 1970 is as large as this; every time in milliseconds is larger."""
@@ -107,12 +106,16 @@ class Source:
         status_code: The HTTP status, or None before there is one.
         headers: Response headers, names in lower case.
         has_fallbacks: Whether OpenRouter might ask other models in its place.
+        asked: The messages that were sent; no word of them is quoted in an error's message.
+        key: The API key that they were sent with; it is kept nowhere.
     """
 
     model: str
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     has_fallbacks: bool = False
+    asked: Any = field(default=None, repr=False)
+    key: str = field(default="", repr=False)
 
     @property
     def generation_id(self) -> str | None:
@@ -123,6 +126,14 @@ class Source:
     def request_id(self) -> str | None:
         """The server's id of this request, else that of the network's edge."""
         return self.headers.get("x-request-id") or self.headers.get("cf-ray")
+
+    def quoted(self, said: str) -> str:
+        """The server's words, fit for a message."""
+        return quoted(said, (self.asked, self.key))
+
+    def kept(self, body: Any) -> Any:
+        """A body as it came, fit to be kept: without the key, should the server echo it."""
+        return without(self.key, body)
 
     def ids(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The identifying arguments of an error about `body`."""
@@ -160,13 +171,13 @@ def error_from_body(
     error_type = metadata.get("error_type") or error.get("error_type")
     kind = _class_for(_words(error, metadata), status, metadata, availability, error.get("message"))
     found = kind(
-        _message(kind, source.model, status, error.get("message")),
+        _message(kind, source, status, error.get("message")),
         error_type=error_type,
         model=source.model,
         retry_after_s=_retry_after_s(source.headers, metadata, availability),
         retryable=availability.get("retryable"),
         partial_text=partial_text or None,
-        raw=body,
+        raw=source.kept(body),
         **{
             **source.ids(envelope),
             "status_code": status,
@@ -196,6 +207,11 @@ def _class_for(
         return errors.ContextLengthError  # recorded in 2026 without any field that says so
     if word := next((word for word in words if word in _BY_TYPE), None):
         return _BY_TYPE[word]
+    return class_for_status(status)
+
+
+def class_for_status(status: int | None) -> type[errors.ExternalServiceError]:
+    """The exception for a failure of which only the HTTP status is known, if even that."""
     is_theirs = status is None or status >= 500  # noqa: PLR2004 (HTTP's own border)
     other = errors.UnavailableError if is_theirs else errors.InvalidRequestError
     return _BY_STATUS.get(status or 0, other)
@@ -271,17 +287,12 @@ def _seconds_until(reset: Any) -> float | None:
 
 
 def _message(
-    kind: type[errors.ExternalServiceError], model: str, status: int | None, said: Any
+    kind: type[errors.ExternalServiceError], source: Source, status: int | None, said: Any
 ) -> str:
     what, do = next(_SAYING[base] for base in kind.__mro__ if base in _SAYING)
     code = f" ({status})" if status else ""
-    quoted = f": {without_keys(said)[:_QUOTED_CHARS]!r}" if isinstance(said, str) and said else ""
-    return f"{model} {what}{code}{quoted}; {do}."
-
-
-def without_keys(text: str) -> str:
-    """`text` with everything that looks like an API key blotted out."""
-    return _KEY.sub("sk-…", text)
+    words = f": {source.quoted(said)!r}" if isinstance(said, str) and said else ""
+    return f"{source.model} {what}{code}{words}; {do}."
 
 
 def _list(value: Any) -> list[Any]:

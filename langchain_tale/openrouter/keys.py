@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
@@ -19,12 +18,13 @@ from langchain_tale.errors import (
     ModerationError,
     PermissionDeniedError,
 )
+from langchain_tale.telemetry.events import KeyRetired
+from langchain_tale.telemetry.scopes import tell
 
 if TYPE_CHECKING:
     from langchain_tale.errors import ExternalServiceError
 
 _SHORT_CHARS: Final = 8
-_log: Final = logging.getLogger("langchain_tale")
 
 SyncKey = str | Callable[[], str]
 AsyncKey = str | Callable[[], Awaitable[str]]
@@ -64,11 +64,11 @@ class KeyRing:
         if not _is_about_the_key(error):
             return False
         with self._lock:
-            if _digest(key) not in self._refused:
-                self._refused.add(_digest(key))
-                reason = type(error).__name__
-                shown = key[-4:] if len(key) > _SHORT_CHARS else "…"
-                _log.warning("The API key that ends in %s is used no more: %s.", shown, reason)
+            is_news = _digest(key) not in self._refused
+            self._refused.add(_digest(key))
+        if is_news:
+            reason, status = type(error).__name__, error.status_code
+            tell(KeyRetired, key_hint=hint_of(key), error=reason, status_code=status)
         try:
             return _digest(self()) not in self._refused
         except ConfigurationError:
@@ -92,6 +92,11 @@ def _is_about_the_key(error: ExternalServiceError) -> bool:
 
 def _digest(key: str) -> str:
     return sha256(key.encode()).hexdigest()
+
+
+def hint_of(key: str) -> str | None:
+    """What may be shown of a key: its last four characters, unless that is most of it."""
+    return key[-4:] if len(key) > _SHORT_CHARS else None
 
 
 def ring_of(api_key: Any) -> KeyRing | None:

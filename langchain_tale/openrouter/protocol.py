@@ -68,7 +68,7 @@ def read_reply(body: Any, source: Source) -> ChatResult:
     try:
         generations = [_generation(choice, body, source) for choice in choices]
     except (AttributeError, TypeError, ValueError) as error:
-        raise malformed(UNDOCUMENTED, body, source) from error
+        raise malformed(UNDOCUMENTED, body, source) from harmless(error)
     output = {"token_usage": body.get("usage"), "model_name": body.get("model") or source.model}
     llm_output = present(output)
     return ChatResult(generations=generations, llm_output=llm_output)
@@ -78,7 +78,12 @@ def malformed(how: str, body: Any, source: Source) -> MalformedReplyError:
     """The error for an answer that cannot be read."""
     ids = source.ids(body if isinstance(body, Mapping) else {})
     msg = f"{source.model} answered {how}; try again or another model."
-    return MalformedReplyError(msg, model=source.model, raw=body, **ids)
+    return MalformedReplyError(msg, model=source.model, raw=source.kept(body), **ids)
+
+
+def harmless(error: Exception) -> Exception | None:
+    """The error as a cause to show, unless it quotes the value that it complains of."""
+    return None if isinstance(error, ValueError) else error
 
 
 def _generation(
@@ -125,7 +130,8 @@ def empty_reply(
         msg = f"{source.model} reached max_tokens{spent} before it said anything; raise max_tokens."
     else:
         msg = f"{source.model} finished without saying anything; try again or another model."
-    error = EmptyReplyError(msg, model=source.model, raw=body, **source.ids(body))
+    kept = source.kept(body)
+    error = EmptyReplyError(msg, model=source.model, raw=kept, **source.ids(body))
     error.finish_reason = finish_reason
     return error
 

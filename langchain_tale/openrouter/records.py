@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from langchain_tale.openrouter.failures import without_keys
+from langchain_tale.openrouter.quoting import without_keys
 from langchain_tale.openrouter.record import FromMs, Moment, Record
 
 # ── GET /generation ─────────────────────────────────────────────────────────

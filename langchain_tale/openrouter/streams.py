@@ -18,6 +18,7 @@ from langchain_tale.openrouter.protocol import (
     Facts,
     additional,
     empty_reply,
+    harmless,
     malformed,
     present,
     read_usage,
@@ -76,7 +77,7 @@ class StreamReader:
         try:
             return self._read(event)
         except (AttributeError, TypeError, ValueError) as error:
-            raise malformed(UNDOCUMENTED, event, self.source) from error
+            raise malformed(UNDOCUMENTED, event, self.source) from harmless(error)
 
     def _read(self, event: Mapping[str, Any]) -> ChatGenerationChunk | None:
         self.facts.note(event)
@@ -107,7 +108,7 @@ class StreamReader:
         try:
             return ChatGenerationChunk(message=self._last(usage))
         except (AttributeError, TypeError, ValueError) as error:
-            raise malformed(UNDOCUMENTED, self._as_body(), self.source) from error
+            raise malformed(UNDOCUMENTED, self._as_body(), self.source) from harmless(error)
 
     def _last(self, usage: UsageMetadata | None) -> AIMessageChunk:
         late = {
@@ -165,9 +166,11 @@ class StreamReader:
         return present({"id": said.get("id"), **{k: said.get(v) for k, v in named.items()}})
 
     def _broken(self, what: str) -> BrokenStreamError:
-        return BrokenStreamError(
+        error = BrokenStreamError(
             f"{self.source.model} {what}; try again or another model.",
             model=self.source.model,
             partial_text=self.partial_text,
             **self.source.ids(self._as_body()),
         )
+        error.has_usage = self.facts.said.get("token_usage") is not None
+        return error

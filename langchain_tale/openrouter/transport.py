@@ -25,11 +25,14 @@ from openai import Omit
 from openai._streaming import SSEDecoder
 
 from langchain_tale import errors
-from langchain_tale.openrouter.failures import Source, error_from_body, without_keys
+from langchain_tale.openrouter.exchanges import exchange, sending_for
+from langchain_tale.openrouter.failures import Source, error_from_body
+from langchain_tale.openrouter.quoting import without_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
+    from langchain_tale.openrouter.exchanges import Exchanges
     from langchain_tale.openrouter.keys import KeyRing
 
 USER_AGENT: Final = "langchain-tale"
@@ -48,6 +51,11 @@ class SyncSDK(openai.OpenAI):
         """Our own headers and the caller's; no platform facts, organization or project."""
         return _own_headers(super().default_headers)
 
+    def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
+        with exchange(request) as answered:
+            answered(response := super()._send_request(request, **kwargs))
+        return response
+
 
 class AsyncSDK(openai.AsyncOpenAI):
     """The twin of `SyncSDK`."""
@@ -56,6 +64,11 @@ class AsyncSDK(openai.AsyncOpenAI):
     def default_headers(self) -> dict[str, str | Omit]:
         """Our own headers and the caller's; no platform facts, organization or project."""
         return _own_headers(super().default_headers)
+
+    async def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
+        with exchange(request) as answered:
+            answered(response := await super()._send_request(request, **kwargs))
+        return response
 
 
 def _own_headers(headers: Mapping[str, str | Omit]) -> dict[str, str | Omit]:
@@ -190,17 +203,19 @@ class Call:
         max_retries: Retries by the SDK, and whether other keys are tried here.
         keys: The keys that may take each other's place.
         has_fallbacks: Whether OpenRouter may ask other models in its place.
+        exchanges: Who is told of each request, where a chat model asks.
     """
 
     path: str
     model: str
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | None = field(default=None, repr=False)
     query: dict[str, Any] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: Any = None
     max_retries: int = 0
     keys: KeyRing | None = None
     has_fallbacks: bool = False
+    exchanges: Exchanges | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the SDK's `post` or `get`, for an answer that is read raw."""
@@ -213,11 +228,16 @@ class Call:
         sent = {} if self.body is None else {"body": self.body}
         return {"cast_to": httpx2.Response, "options": options, "stream": True, **sent}
 
+    def source(self, status_code: int, headers: Mapping[str, str], key: str) -> Source:
+        """Whose answer it is."""
+        messages = (self.body or {}).get("messages")
+        return Source(self.model, status_code, headers, self.has_fallbacks, messages, key)
+
     def raise_or_change_keys(self, error: openai.APIStatusError) -> None:
         """Raise ours, unless another key is there to be tried."""
-        found = _status_error(error, self.model)
-        key = error.response.request.headers.get("authorization", "").removeprefix("Bearer ")
-        found.has_other_key = self.keys is not None and self.keys.refuse(key, found)
+        found = _status_error(error, self)
+        if self.keys is not None:
+            found.has_other_key = self.keys.refuse(_key_of(error.response), found)
         if not (found.has_other_key and self.max_retries):
             raise found from None
 
@@ -325,7 +345,8 @@ async def aevents(
 
 @contextmanager
 def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
-    response = _send(client, call)
+    with sending_for(call.exchanges):
+        response = _send(client, call)
     try:
         yield response
     finally:
@@ -334,7 +355,8 @@ def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
 
 @asynccontextmanager
 async def _asent(client: openai.AsyncOpenAI, call: Call) -> AsyncIterator[httpx2.Response]:
-    response = await _asend(client, call)
+    with sending_for(call.exchanges):
+        response = await _asend(client, call)
     try:
         yield response
     finally:
@@ -395,19 +417,25 @@ def _ids(sources: list[Source]) -> dict[str, Any]:
     return {name: ids.get(name) for name in ("generation_id", "request_id")}
 
 
-def _status_error(error: openai.APIStatusError, model: str) -> errors.ExternalServiceError:
+def _status_error(error: openai.APIStatusError, call: Call) -> errors.ExternalServiceError:
     response = error.response
     try:
         body: Any = response.json()
     except ValueError:
         body = response.text
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return error_from_body(body, Source(model, response.status_code, headers))
+    return error_from_body(body, call.source(response.status_code, headers, _key_of(response)))
 
 
 def _source(response: httpx2.Response, call: Call) -> Source:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Source(call.model, response.status_code, headers, call.has_fallbacks)
+    return call.source(response.status_code, headers, _key_of(response))
+
+
+def _key_of(response: httpx2.Response) -> str:
+    """The key that a request was sent with."""
+    sent: str = response.request.headers.get("authorization", "")
+    return sent.removeprefix("Bearer ")
 
 
 def _is_stream(response: httpx2.Response) -> bool:
@@ -432,5 +460,5 @@ def _decoded(content: bytes | str, source: Source) -> Any:
         kind = source.headers.get("content-type", "no content type").split(";")[0]
         msg = f"{source.model} answered with {kind} that is no JSON; try again or another model."
         raise errors.MalformedReplyError(
-            msg, model=source.model, raw=content, **source.ids({})
+            msg, model=source.model, raw=source.kept(content), **source.ids({})
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.messages import AIMessage
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Word = bool | str | None
 Accept = Callable[[AIMessage], Word | Awaitable[Word]]
+AcceptBeginning = Callable[[str], bool]
 
 
 def message_of(result: ChatResult) -> BaseMessage:
@@ -25,21 +27,42 @@ def message_of(result: ChatResult) -> BaseMessage:
 
 def both(first: Accept | None, second: Accept) -> Accept:
     """A check that both pass; of a coroutine function, the sentence is awaited."""
-    if first is None:
-        return second
+    return second if first is None else _Both(first, second)
 
-    def checking(message: AIMessage) -> Any:
-        word = first(message)
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """Two checks, one after the other."""
+
+    first: Accept
+    second: Accept
+
+    def __call__(self, message: AIMessage) -> Any:
+        word = self.first(message)
         if inspect.isawaitable(word):
-            return _then(word, second, message)
-        return second(message) if word is None or word is True else word
+            return self._then(word, self.second, message)
+        return self.second(message) if word is None or word is True else word
 
-    return checking
+    def awaited(self, message: AIMessage) -> Any:
+        """The same, by the twins of both."""
+        word = awaited(self.first)(message)
+        if inspect.isawaitable(word):
+            return self._then(word, awaited(self.second), message)
+        return awaited(self.second)(message) if word is None or word is True else word
+
+    @staticmethod
+    async def _then(word: Awaitable[Word], second: Accept, message: AIMessage) -> Any:
+        said = await word
+        if not (said is None or said is True):
+            return said
+        other = second(message)
+        return await other if inspect.isawaitable(other) else other
 
 
-async def _then(word: Awaitable[Word], second: Accept, message: AIMessage) -> Any:
-    said = await word
-    return second(message) if said is None or said is True else said
+def awaited(accept: Accept) -> Accept:
+    """The twin of a check for coroutines, where it has one as its attribute `awaited`."""
+    twin: Accept = getattr(accept, "awaited", accept)
+    return twin
 
 
 def check(accept: Accept | None, message: BaseMessage, model: str) -> None:
@@ -60,15 +83,15 @@ def check(accept: Accept | None, message: BaseMessage, model: str) -> None:
 
 
 async def acheck(accept: Accept | None, message: BaseMessage, model: str) -> None:
-    """The twin of `check`; the check may be a coroutine function."""
+    """The twin of `check`; the check may be a coroutine function, or have one as its `awaited`."""
     if accept is None:
         return
-    word = _asked(accept, message, model)
+    word = _asked(awaited(accept), message, model)
     if inspect.isawaitable(word):
         try:
             word = await word
         except ValueError as error:
-            _refuse(str(error), message, model)
+            _refuse(str(error), message, model, told=_told(error))
     _obey(word, message, model)
 
 
@@ -76,7 +99,12 @@ def _asked(accept: Accept, message: BaseMessage, model: str) -> Any:
     try:
         return accept(message)  # type: ignore[arg-type]  # what a chat model answers is one
     except ValueError as error:  # so do parsers refuse
-        _refuse(str(error), message, model)
+        _refuse(str(error), message, model, told=_told(error))
+
+
+def _told(error: ValueError) -> str:
+    """What may be told of an exception: parsers' own quote the answer, and so the child's name."""
+    return str(error) if type(error) is ValueError else type(error).__name__
 
 
 def _obey(word: Any, message: BaseMessage, model: str) -> None:
@@ -86,18 +114,19 @@ def _obey(word: Any, message: BaseMessage, model: str) -> None:
         _refuse("the check said no", message, model)
 
 
-def _refuse(reason: str, message: BaseMessage, model: str) -> NoReturn:
+def _refuse(reason: str, message: BaseMessage, model: str, *, told: str | None = None) -> NoReturn:
     metadata = message.response_metadata
+    told = reason if told is None else told
     error = RefusedReplyError(
-        f"The answer of {model} was refused: {reason.rstrip('.')}.",
+        f"The answer of {model} was refused: {told.rstrip('.')}.",
         model=model,
         partial_text=message.text,
         provider_name=metadata.get("provider_name"),
         generation_id=metadata.get("id"),
         raw={"usage": metadata.get("token_usage")},
     )
-    error.reason, error.message = reason, message
-    raise error
+    error.reason, error.told_reason, error.message = reason, told, message
+    raise error from None
 
 
 def _drop(coroutine: Any) -> None:

@@ -3,9 +3,9 @@
 Each model rests after its failure: as long as the policy's backoff for that model, or as long
 as the server asks. The next turn belongs to the model that is ready soonest, so a model that
 has not been tried yet is asked at once, and a model is waited for only when no other is left.
-A model whose circuit is open is passed over; where there is only one, the policy alone decides.
-tenacity drives the loop, sync and async;
-everything else here is arithmetic.
+A model whose circuit is open is passed over. When all are open, the soonest is waited for if the
+policy by itself would go on for as long; where there is only one, the policy alone decides.
+tenacity drives the loop, sync and async; everything else here is arithmetic.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from tenacity import (
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
+    BudgetSpentError,
     CircuitOpenError,
+    RefusedReplyError,
     RequestTimeoutError,
 )
 from langchain_tale.resilience.verdict import Verdict, verdict
@@ -110,11 +112,15 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One try: its number from 1, which model, and the seconds to wait before it."""
+    """One try: its number from 1, which model, and the seconds to wait before it.
+
+    `waited_s` are those that it waited already for circuits that let somebody else through.
+    """
 
     number: int
     model_index: int
     wait_s: float
+    waited_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -126,16 +132,21 @@ class Walk:
         policy: The limits.
         timing: Time and chance.
         log: Every attempt so far.
+        max_revisions: How many refused answers are asked for again besides the retries; None
+            where they count as failures like any other.
     """
 
     contenders: Sequence[Contender | str]
     policy: RetryPolicy
     timing: Timing = field(default_factory=Timing)
     log: list[Attempt] = field(default_factory=list)
+    max_revisions: int | None = None
     turn: Turn = field(default=Turn(1, 0, 0.0))
     _models: list[Contender] = field(init=False)
     _permit: Permit | None = field(init=False, default=None)
     _refusal: CircuitOpenError | None = field(init=False, default=None)
+    _overdue: RequestTimeoutError | None = field(init=False, default=None)
+    _idle_s: float = field(init=False, default=0.0)
     _started_at: float = field(init=False)
     _ends_at: float = field(init=False, default=math.inf)
 
@@ -192,11 +203,13 @@ class Walk:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Around a request: one that is cancelled gives its permit back."""
+        """Around a request: one that is cancelled, or never sent, gives its permit back."""
         try:
             yield
-        except Exception:
-            raise  # `failed` will say what became of it
+        except Exception as error:
+            if isinstance(error, BudgetSpentError):
+                self._settle("abandoned")
+            raise  # of any other `failed` will say what became of it
         except BaseException:
             self._settle("abandoned")
             raise
@@ -212,7 +225,8 @@ class Walk:
         if self.timing.clock() >= self._ends_at:
             name = self._models[self.turn.model_index].name
             msg = f"{name} had not finished when the deadline was over; raise deadline_s."
-            raise RequestTimeoutError(msg, model=name)
+            self._overdue = RequestTimeoutError(msg, model=name)
+            raise self._overdue
 
     def pause(self) -> None:
         """Wait for the current turn, outside the loop of tenacity."""
@@ -229,11 +243,14 @@ class Walk:
 
     def failed(self, error: Exception) -> None:
         """Log the current turn as one that gave none."""
-        self._settle("failed" if verdict(error).is_unwell else "abandoned")
+        is_unwell = verdict(error).is_unwell and error is not self._overdue
+        self._settle("failed" if is_unwell else "abandoned")
         self._note(
             error=error,
             provider_name=getattr(error, "provider_name", None),
             cost_usd=getattr(error, "cost_usd", None),
+            input_tokens=getattr(error, "input_tokens", None),
+            output_tokens=getattr(error, "output_tokens", None),
         )
 
     def add(self, name: str, circuit: Circuit | None = None) -> None:
@@ -250,7 +267,7 @@ class Walk:
             Attempt(
                 number=self.turn.number,
                 model=self._models[self.turn.model_index].name,
-                waited_s=self.turn.wait_s,
+                waited_s=self.turn.waited_s + self.turn.wait_s,
                 latency_s=self.timing.clock() - self._started_at,
                 **facts,
             )
@@ -260,27 +277,38 @@ class Walk:
 
     def has_another_turn_after(self, error: BaseException) -> bool:
         """Log the failure, and move on to the next turn if there is one."""
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, BudgetSpentError):
             return False
         if error is self._refusal:
-            return False
-        self.failed(error)
-        following = self._after(error)
+            following = self._when_a_circuit_reopens()
+        else:
+            self.failed(error)
+            following = self._after(error)
         if following is not None:
             self.turn = following
         return following is not None
 
     def outcome(self, error: Exception) -> Exception:
-        """What to raise: the error itself after one try, or all of them after several."""
+        """What to raise: the error itself after one try, or all of them after several.
+
+        A budget that is spent has the last word: it is the caller's, and `attempts` has the tries.
+        """
+        if isinstance(error, BudgetSpentError):
+            error.attempts = tuple(self.log)
+            return error
         if len(self.log) <= 1:
             only = self.log[0].error if self.log else None
+            if isinstance(error, RefusedReplyError):
+                error.attempts = tuple(self.log)
             return only if only is not None and error is self._refusal else error
         return AllModelsFailedError(
             _told(self.log), attempts=self.log, partial_text=getattr(error, "partial_text", None)
         )
 
     def _after(self, error: Exception) -> Turn | None:
-        if self.turn.number >= self.policy.max_attempts or self._has_cost_enough():
+        if self.turn.number >= self._max_attempts or self._has_cost_enough():
+            return None
+        if isinstance(error, RefusedReplyError) and self._has_revised_enough:
             return None
         if not isinstance(error, self.policy.retry_if_exception_type):
             return None
@@ -291,11 +319,54 @@ class Walk:
         if help_.paid_model:
             self._leave_out_free_models_but(current)
         able = self._models if help_.other_model else [current]
-        chosen = min(able, key=lambda m: (self._ready_at(m), m.rank))
-        wait_s = max(0.0, self._ready_at(chosen) - now)
+        found = self._soonest(able, now, patience_s=self._patience_s(self.turn.number + 1))
+        return found and Turn(self.turn.number + 1, *found)
+
+    def _when_a_circuit_reopens(self) -> Turn | None:
+        """The same turn, later; nothing was sent, so that no try is spent."""
+        patience_s = self._patience_s(self.turn.number)
+        found = self._soonest(self._models, self.timing.clock(), patience_s=patience_s)
+        waited_s = self.turn.waited_s + self.turn.wait_s
+        return found and Turn(self.turn.number, *found, waited_s)
+
+    def _soonest(
+        self, able: Sequence[Contender], now: float, *, patience_s: float
+    ) -> tuple[int, float] | None:
+        """Who may be asked next, and after how many seconds; None if nobody in time."""
+        ready_at = {id(m): self._ready_at(m, now, patience_s) for m in able}
+        chosen = min(able, key=lambda m: (ready_at[id(m)], m.rank))
+        wait_s = max(0.0, ready_at[id(chosen)] - now)
         if wait_s == math.inf or now + wait_s >= self._ends_at:
             return None
-        return Turn(self.turn.number + 1, self._models.index(chosen), wait_s)
+        self._idle_s += max(0.0, wait_s - max(0.0, chosen.ready_at - now))
+        return self._models.index(chosen), wait_s
+
+    def _patience_s(self, number: int) -> float:
+        """How long the policy would go on from turn `number` if there were no circuits.
+
+        Its waits between one round of the models and the next, less what was spent of them
+        on waiting for circuits.
+        """
+        able = [model for model in self._models if model.ready_at < math.inf]
+        rounds = (self._max_attempts - number + 1) // max(1, len(able))
+        failures = min((model.failures for model in able), default=0)
+        waits = (self.policy.backoff_s(n) for n in range(max(1, failures), failures + rounds))
+        return sum(waits) - self._idle_s
+
+    @property
+    def refusals(self) -> list[RefusedReplyError]:
+        """The answers that were refused, in order."""
+        return [a.error for a in self.log if isinstance(a.error, RefusedReplyError)]
+
+    @property
+    def _max_attempts(self) -> int:
+        """Requests that the call may send: a revision takes no retry away."""
+        revisions = min(len(self.refusals), self.max_revisions or 0)
+        return self.policy.max_attempts + revisions
+
+    @property
+    def _has_revised_enough(self) -> bool:
+        return self.max_revisions is not None and len(self.refusals) > self.max_revisions
 
     def _has_cost_enough(self) -> bool:
         limit = self.policy.max_cost_usd
@@ -326,11 +397,14 @@ class Walk:
             if model.is_free and model is not current:
                 model.ready_at = math.inf
 
-    def _ready_at(self, model: Contender) -> float:
-        """When a model may be asked; an open circuit is not waited for."""
+    def _ready_at(self, model: Contender, now: float, patience_s: float) -> float:
+        """When a model may be asked; an open circuit is waited for as long as there is patience."""
         if model.circuit is None or len(self._models) == 1:
             return model.ready_at
-        return math.inf if model.circuit.reopens_in_s() else model.ready_at
+        reopens_in_s = model.circuit.reopens_in_s()
+        if reopens_in_s > patience_s:
+            return math.inf
+        return max(model.ready_at, now + reopens_in_s if reopens_in_s else -math.inf)
 
     def _all_open(self) -> CircuitOpenError:
         able = [model for model in self._models if model.ready_at < math.inf]

@@ -85,7 +85,9 @@ class Circuits:
 
     def _circuit(self, key: tuple[str, str]) -> Circuit:
         # Holding a method of this registry, a circuit keeps it alive; and so known to a fork.
-        return Circuit(self.policy, self._clock, partial(self._storage, key))
+        base_url, model = key
+        storage = partial(self._storage, key)
+        return Circuit(self.policy, self._clock, storage, base_url=base_url, model=model)
 
     def _storage(self, key: tuple[str, str]) -> LocalStorage:
         if self._link is None:

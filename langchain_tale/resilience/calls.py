@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from langchain_core.exceptions import ModelNotFoundError
 
 from langchain_tale.catalogue import OpenRouterModel, known_model
-from langchain_tale.resilience.attempts import Contender, Timing, Walk
+from langchain_tale.resilience.attempts import Contender, Timing
 from langchain_tale.resilience.breaker import Circuits, shared_circuits
 from langchain_tale.resilience.composing import HasSiblings
-from langchain_tale.resilience.members import Member
+from langchain_tale.resilience.reporting import ToldWalk
+from langchain_tale.resilience.revising import asked_after, whole_after
 from langchain_tale.resilience.runs import Answer, Parent, aattempt_run, attempt_run
+from langchain_tale.telemetry.events import ModelRetired
+from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from langchain_core.messages import BaseMessage
 
+    from langchain_tale.errors import RefusedReplyError
     from langchain_tale.resilience.attempts import Circuit
+    from langchain_tale.resilience.members import Member
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+    from langchain_tale.resilience.revising import Revising
 
-_log: Final = logging.getLogger("langchain_tale")
 _lamented: Final[set[str]] = set()
 """The models that this process has warned about."""
 
 
 class Call:
-    """What one logical call knows.
+    """What one logical call knows. As a context manager it tells LangChain's handlers, last.
+
+    Args:
+        members: The models, best first.
+        retry: The policy.
+        parent: Its run.
+        messages: What is asked.
+        within: The call of which this one is an attempt, if it is.
 
     Attributes:
         walk: Whose turn it is.
     """
 
-    walk: Walk
+    walk: ToldWalk
 
     def __init__(
         self,
@@ -43,29 +55,91 @@ class Call:
         retry: RetryPolicy,
         parent: Parent | None,
         messages: list[BaseMessage],
+        within: Scope | None = None,
     ) -> None:
-        self._members = list(members)
+        self._scope = Scope.of(parent, within=within)
+        self._is_nested = within is not None
+        self._members = [replace(member, scope=self._scope) for member in members]
         self._retry = retry
         self._parent = parent
         self._messages = messages
         self._circuits: Circuits | None = None
+        self._revising: Revising | None = None
 
     def begun(self, breaker: BreakerPolicy | None, timing: Timing) -> Self:
         """Start its clock."""
         self._circuits = None if breaker is None else shared_circuits(breaker)
         contenders = [Contender(member.name, self._circuit(member)) for member in self._members]
-        self.walk = Walk(contenders, self._retry, timing)
+        told = replace(timing, sleep=self._sleeping(timing), asleep=self._asleeping(timing))
+        self.walk = ToldWalk(
+            contenders, self._retry, told, scope=self._scope, is_nested=self._is_nested
+        )
         return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._scope.claim(error)
+        self._scope.flush()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._scope.claim(error)
+        await self._scope.aflush()
+
+    def _sleeping(self, timing: Timing) -> Callable[[float], None]:
+        """The sleep of the loop; whoever listens hears of a wait before it."""
+
+        def sleep(seconds: float) -> None:
+            self._scope.flush()
+            timing.sleep(seconds)
+
+        return sleep
+
+    def _asleeping(self, timing: Timing) -> Callable[[float], Awaitable[None]]:
+        async def asleep(seconds: float) -> None:
+            await self._scope.aflush()
+            await timing.asleep(seconds)
+
+        return asleep
+
+    def revised_by(self, revising: Revising | None) -> Self:
+        """Let refused answers be asked for again as `revising` says."""
+        self._revising = revising
+        self.walk.max_revisions = None if revising is None else revising.max_revisions
+        return self
+
+    def asked(self, member: Member) -> list[BaseMessage]:
+        """What to ask in this attempt: after a refusal, with the reason."""
+        return asked_after(
+            self._refusal,
+            self._messages,
+            self._revising,
+            continues_prefill=member.continues_prefill,
+        )
+
+    def whole(self, message: BaseMessage) -> BaseMessage:
+        """The answer with the beginning that it continues, if it continues one."""
+        return whole_after(self._refusal, message, self._revising)
+
+    @property
+    def _refusal(self) -> RefusedReplyError | None:
+        """The last one."""
+        return self.walk.refusals[-1] if self.walk.refusals else None
 
     @contextmanager
     def attempt(self) -> Iterator[tuple[Member, Answer]]:
         """The next attempt, as a run: whom to ask, and where to leave the answer."""
         turn = self.walk.begin()
+        self._scope.flush()
         member = self._members[turn.model_index]
         with (
             self._looking_for_successors(member),
             self.walk.asking(),
-            attempt_run(self._parent, member.name, turn.number, self._messages) as answer,
+            attempt_run(self._parent, member.name, turn.number, self.asked(member)) as answer,
         ):
             yield member, answer
 
@@ -73,8 +147,9 @@ class Call:
     async def aattempt(self) -> AsyncIterator[tuple[Member, Answer]]:
         """The twin of `attempt`."""
         turn = self.walk.begin()
+        await self._scope.aflush()
         member = self._members[turn.model_index]
-        run = aattempt_run(self._parent, member.name, turn.number, self._messages)
+        run = aattempt_run(self._parent, member.name, turn.number, self.asked(member))
         with self._looking_for_successors(member), self.walk.asking():
             async with run as answer:
                 yield member, answer
@@ -95,14 +170,14 @@ class Call:
 
     def _add(self, slugs: list[str], gone: Member, kin: HasSiblings) -> None:
         known = {member.name for member in self._members}
-        new = [Member(kin.for_model(slug), gone.kwargs) for slug in slugs if slug not in known]
+        new = [replace(gone, model=kin.for_model(slug)) for slug in slugs if slug not in known]
         for member in new:
             self._members.append(member)
             self.walk.add(member.name, self._circuit(member))
         if new and gone.name not in _lamented:
             _lamented.add(gone.name)
             names = ", ".join(member.name for member in new)
-            _log.warning("%s is not available; %s may answer in its place.", gone.name, names)
+            self._scope.tell(ModelRetired, model=gone.name, successors=names)
 
 
 def successors_of(name: str, error: Exception) -> list[str]:

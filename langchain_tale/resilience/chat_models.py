@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from langchain_core.callbacks import (
-    AsyncCallbackManager,
-    AsyncCallbackManagerForLLMRun,
-    CallbackManager,
-    CallbackManagerForLLMRun,
-)
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import ConfigDict, Field, model_validator
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.accepting import Accept, acheck, both, check, message_of
+from langchain_tale.resilience.accepting import (
+    Accept,
+    AcceptBeginning,
+    acheck,
+    both,
+    check,
+    message_of,
+)
 from langchain_tale.resilience.attempts import Timing
+from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.calls import Call
 from langchain_tale.resilience.composing import (
     LOOP_OPTIONS,
@@ -30,33 +32,33 @@ from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
-from langchain_tale.resilience.runs import (
-    announced,
-    parent_is,
-    parent_of,
-)
+from langchain_tale.resilience.revising import Revising
+from langchain_tale.resilience.runs import parent_of
 from langchain_tale.resilience.streams import Streaming
 from langchain_tale.resilience.structured import StructuredReply, with_raw
 
 if TYPE_CHECKING:
     from collections.abc import (
-        AsyncGenerator,
         AsyncIterator,
         Callable,
         Iterator,
         Sequence,
     )
 
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        CallbackManagerForLLMRun,
+    )
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
-    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk
     from langchain_core.tools import BaseTool
 
-    from langchain_tale.resilience.attempts import Walk
+    from langchain_tale.resilience.reporting import ToldWalk
     from langchain_tale.resilience.runs import Parent
 
 
-class ResilientChatModel(Recalling):
+class ResilientChatModel(KnowsItsRun, Recalling):
     """Chat models that are tried as a policy says, and together are one chat model.
 
     Give it to anything that takes a chat model: `prompt | model | parser`, agents, tools,
@@ -79,11 +81,17 @@ class ResilientChatModel(Recalling):
         accept: A check inside the loop: None, True or nothing for an answer that will do;
             False, or a sentence that says why, for one that will not. A ValueError counts as
             such a sentence. With it a stream is handed on once its answer is accepted.
+        accept_beginning: Under `accept`: given the text of a stream so far, whether it may be
+            handed on at once. Then there is no way back, and `accept` does not see the rest.
+        revising: How an answer that `accept` refuses is asked for again, and how often; else as
+            it was asked before, as often as the policy allows.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
         AllModelsFailedError: Several attempts failed; `.attempts` has each with its error.
             A single attempt that nothing can mend raises its own error.
+        BudgetSpentError: A `Budget` among the callbacks is spent; `.attempts` has what came
+            before.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -93,6 +101,8 @@ class ResilientChatModel(Recalling):
     breaker: BreakerPolicy | None = Field(default_factory=BreakerPolicy)
     on_broken_stream: OnBrokenStream = "raise"
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
+    accept_beginning: AcceptBeginning | None = Field(default=None, exclude=True, repr=False)
+    revising: Revising | None = Field(default=None, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -127,21 +137,23 @@ class ResilientChatModel(Recalling):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(parent_of(run_manager), messages)
+        call = self._call(parent_of(run_manager), messages, kwargs)
 
         def ask() -> ChatResult:
             with call.attempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = member.generate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                check(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = member.generate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                check(self.accept, call.whole(answer.message), member.name)
             return result
 
-        try:
-            result = call.walk.retrying()(ask)
-        except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
-            _give_up(call.walk, error)
-        return _with_log(result, call.walk)
+        with call:
+            try:
+                result = call.walk.retrying()(ask)
+            except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
+                _give_up(call.walk, error)
+            return _whole(_with_log(result, call.walk), call)
 
     async def _agenerate(
         self,
@@ -150,21 +162,23 @@ class ResilientChatModel(Recalling):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(parent_of(run_manager), messages)
+        call = self._call(parent_of(run_manager), messages, kwargs)
 
         async def ask() -> ChatResult:
             async with call.aattempt() as (member, answer):
                 within_s = call.walk.left_s()
-                result = await member.agenerate(messages, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message = message_of(result)
-                await acheck(self.accept, message, member.name)
+                asked = call.asked(member)
+                result = await member.agenerate(asked, stop=stop, within_s=within_s, **kwargs)
+                answer.message = message_of(result)
+                await acheck(self.accept, call.whole(answer.message), member.name)
             return result
 
-        try:
-            result: ChatResult = await call.walk.aretrying()(ask)
-        except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
-            _give_up(call.walk, error)
-        return _with_log(result, call.walk)
+        async with call:
+            try:
+                result: ChatResult = await call.walk.aretrying()(ask)
+            except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
+                _give_up(call.walk, error)
+            return _whole(_with_log(result, call.walk), call)
 
     @recalled
     def _stream(
@@ -174,9 +188,10 @@ class ResilientChatModel(Recalling):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = self._call(parent_of(run_manager), messages)
+        call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
-        return Streaming(call, telling, self.accept, {"stop": stop, **kwargs}).chunks()
+        with call:
+            yield from self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
 
     @arecalled
     async def _astream(
@@ -186,70 +201,22 @@ class ResilientChatModel(Recalling):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._call(parent_of(run_manager), messages)
+        call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
-        streaming = Streaming(call, telling, self.accept, {"stop": stop, **kwargs})
-        async with aclosing(streaming.achunks()) as chunks:
+        streaming = self._streaming(call, telling, {"stop": stop, **kwargs})
+        async with call, aclosing(streaming.achunks()) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    # ── the runs that attempts belong to ────────────────────────────────────
+    def _streaming(self, call: Call, telling: Telling, kwargs: dict[str, Any]) -> Streaming:
+        return Streaming(call, telling, self.accept, kwargs, self.accept_beginning)
 
-    def stream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """As on any chat model; attempts are runs below this one."""
-        config, parent = announced(ensure_config(config), CallbackManager)
-        chunks = super().stream(input, config, **kwargs)
-        with parent_is(parent):
-            first = next(chunks, None)
-        if first is not None:
-            yield first
-        yield from chunks
-
-    async def astream(
-        self,
-        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """The twin of `stream`."""
-        config, parent = announced(ensure_config(config), AsyncCallbackManager)
-        stream = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, **kwargs))
-        async with aclosing(stream) as chunks:
-            with parent_is(parent):
-                first = await anext(chunks, None)
-            if first is not None:
-                yield first
-            async for chunk in chunks:
-                yield chunk
-
-    def _generate_with_cache(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        with parent_is(parent_of(run_manager)):  # it may decide to stream
-            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
-
-    async def _agenerate_with_cache(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        with parent_is(parent_of(run_manager)):  # it may decide to stream
-            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
-
-    def _call(self, parent: Parent | None, messages: list[BaseMessage]) -> Call:
-        call = Call(self._members(), self.retry, parent, messages)
-        return call.begun(self.breaker, self.timing)
+    def _call(
+        self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]
+    ) -> Call:
+        within = kwargs.pop(SCOPE, None)
+        call = Call(self._members(), self.retry, parent, messages, within)
+        return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
     def _members(self) -> list[Member]:
         own = self.tool_kwargs or [{}] * len(self.models)
@@ -302,8 +269,8 @@ class ResilientChatModel(Recalling):
         more = chat_models_from(fallbacks, kin=self.models[0])
         if more is None or self.tool_kwargs or "exception_key" in kwargs:
             return super().with_fallbacks(fallbacks, **kwargs)  # type: ignore[arg-type]
-        same = {name: getattr(self, name) for name in LOOP_OPTIONS}
-        return resilient([*self.models, *more], retry=self.retry, **{**same, **kwargs})
+        same = {name: getattr(self, name) for name in ("retry", *LOOP_OPTIONS)}
+        return resilient([*self.models, *more], **{**same, **kwargs})
 
 
 def resilient(
@@ -352,16 +319,28 @@ def _arguments_of(runnable: Runnable[Any, Any]) -> dict[str, Any]:
     return {k: v for k, v in first.kwargs.items() if k != "ls_structured_output_format"}
 
 
-def _give_up(walk: Walk, error: Exception) -> NoReturn:
+def _give_up(walk: ToldWalk, error: Exception) -> NoReturn:
     final = walk.outcome(error)
     if final is error:
         raise error
     raise final from error
 
 
-def _with_log(result: ChatResult, walk: Walk) -> ChatResult:
+def _whole(result: ChatResult, call: Call) -> ChatResult:
+    """The result with the beginning that its answer continues, if it continues one."""
+    generation = result.generations[0]
+    whole = call.whole(generation.message)
+    if whole is generation.message:
+        return result
+    joined = ChatGeneration(message=whole, generation_info=generation.generation_info)
+    return ChatResult(generations=[joined], llm_output=result.llm_output)
+
+
+def _with_log(result: ChatResult, walk: ToldWalk) -> ChatResult:
     message = result.generations[0].message
     metadata = {**(result.llm_output or {}), **message.response_metadata}
+    usage = getattr(message, "usage_metadata", None)
+    walk.answered(metadata, usage, content_chars=len(message.text), is_streamed=False)
     walk.succeeded(**facts_of(metadata))
     message.response_metadata["attempts"] = [attempt.to_dict() for attempt in walk.log]
     return result

@@ -25,6 +25,9 @@ from uuid import uuid4
 
 import pybreaker
 
+from langchain_tale.telemetry.events import CircuitClosed, CircuitOpened
+from langchain_tale.telemetry.scopes import tell
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +39,9 @@ Period = tuple[CircuitState, datetime | None]
 
 PROBE_LEASE_S: Final = 120.0
 """Seconds after which a probe that nobody has settled no longer keeps others from probing."""
+
+_LOOK_S: Final = 1.0
+"""Seconds after which somebody else's probe may have ended."""
 
 _TICK_S: Final = 0.001
 """What is left of a wait below this is rounding."""
@@ -155,7 +161,11 @@ class Circuit:
         policy: BreakerPolicy,
         clock: Callable[[], float],
         storage: Callable[[], LocalStorage],
+        *,
+        base_url: str,
+        model: str,
     ) -> None:
+        self._whose = {"base_url": base_url, "model": model}
         self._policy = policy
         self._clock = clock
         self._make_storage = storage
@@ -211,6 +221,7 @@ class Circuit:
 
     def settle(self, permit: Permit, outcome: Callable[[], None] | None) -> None:
         """Note what became of a permit; its own methods call this."""
+        before = after = permit.period[0]
         with self._lock:
             if permit.is_settled:
                 return
@@ -219,9 +230,18 @@ class Circuit:
                 self._breaker.under_way = max(0, self._breaker.under_way - 1)
             if outcome is not None and self._storage.period() == permit.period:
                 with suppress(_Unwell):
-                    self._rules[permit.period[0]].call(outcome)
+                    self._rules[before].call(outcome)
+                after = cast("CircuitState", self._storage.state)
             if permit.probe is not None:
                 self._storage.take_back_probe(permit.probe)
+        self._tell(before, after)
+
+    def _tell(self, before: str, after: str) -> None:
+        """Tell of a change, outside the lock; a probe that fails changes nothing."""
+        if (before, after) == ("closed", "open"):
+            tell(CircuitOpened, cooldown_s=float(self._policy.reset_timeout_s), **self._whose)
+        if after == "closed" != before:
+            tell(CircuitClosed, **self._whose)
 
     @property
     def state(self) -> CircuitState:
@@ -233,18 +253,21 @@ class Circuit:
         """Seconds until it is worth asking for a permit again.
 
         Returns:
-            0.0 when it may be asked now. While somebody else probes it is `reset_timeout_s`,
-            or the rest of that probe's lease if that is shorter.
+            0.0 when it may be asked now. While somebody else probes it is one second, or
+            `reset_timeout_s` or the rest of that probe's lease if that is shorter: then it is
+            worth a look whether the probe has ended.
         """
         with self._lock:
             period = self._storage.period()
             if period[0] == "closed":
                 return 0.0
-            probe_s = min(self._storage.probe_ends_in_s(), self._policy.reset_timeout_s)
+            probe_s = min(self._storage.probe_ends_in_s(), self._policy.reset_timeout_s, _LOOK_S)
             return max(self._rest_s(period), probe_s)
 
     def reset(self) -> None:
         """Close the circuit; what was sent before no longer counts for it unless it was closed."""
         with self._lock:
+            before = self._storage.state
             self._storage.take_back_probe()
             self._breaker.close()
+        self._tell(before, "closed")

@@ -22,13 +22,14 @@ from redis.retry import Retry
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.resilience.circuit import PROBE_LEASE_S, LocalStorage, Period
+from langchain_tale.telemetry.events import RedisLost
+from langchain_tale.telemetry.scopes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-_log: Final = logging.getLogger(__name__)
 _PATIENCE_S: Final = 0.25
 """Seconds to wait for Redis, which a model call waits for in its turn."""
 
@@ -93,11 +94,7 @@ class RedisLink:
             self._away_since = self._clock()
             is_news, self._has_warned = not self._has_warned, True
         if is_news:
-            _log.warning(
-                "Redis at %s is away (%s); circuits of this process alone until it is back",
-                self._address(),
-                type(error).__name__,
-            )
+            tell(RedisLost, address=self._address(), error=type(error).__name__)
 
     def _address(self) -> str:
         known = self._client.connection_pool.connection_kwargs

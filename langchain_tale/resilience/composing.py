@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 
-LOOP_OPTIONS: Final = ("accept", "breaker", "on_broken_stream", "timing")
+LOOP_OPTIONS: Final = ("accept", "accept_beginning", "breaker", "on_broken_stream", "timing")
 """The fields of `ResilientChatModel` besides its models and its policy."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -24,6 +25,11 @@ _SENTENCE_ENDS: Final = (".", "!", "?", "…")
 _CLOSING: Final = "\"'”’»)*_"
 SHORTEST_OVERLAP_CHARS: Final = 20
 """Fewer characters may well be repeated on purpose ("a very, very long tail")."""
+
+_LAST_WORD: Final = re.compile(r"(?<=\s)[^\s.!?…]{1,40}$")
+_NO_SPACE_BEFORE: Final = frozenset(".,;:!?…»”)")
+VOICES_FOR_THE_END: Final = 2
+"""Signs in the same place that a story had been told: empty replies, and a bill before it broke."""
 
 
 @dataclass(slots=True)
@@ -79,6 +85,7 @@ class Telling:
     text: str = ""
     is_of_words: bool = True
     _seam: Seam | None = field(default=None)
+    _ends: int = field(default=0)
 
     @property
     def may_go_on(self) -> bool:
@@ -90,12 +97,15 @@ class Telling:
     def is_ended_by(self, error: EmptyReplyError) -> bool:
         """Whether a model that adds nothing means that everything was told already.
 
-        Only at the end of a sentence: otherwise an empty reply would pass half a story off as a
-        whole one.
+        Only at the end of a sentence, and on a second sign: otherwise an empty reply, as models
+        give it out of weakness too, would pass half a story off as a whole one.
         """
         is_at_an_end = self.text.rstrip().rstrip(_CLOSING).endswith(_SENTENCE_ENDS)
         is_going_on = self._seam is not None and is_at_an_end
-        return is_going_on and error.finish_reason == "stop"
+        if not (is_going_on and error.finish_reason == "stop"):
+            return False
+        self._ends += 1
+        return self._ends >= VOICES_FOR_THE_END
 
     def messages(self, *, continues_prefill: bool) -> list[BaseMessage]:
         """What to ask the next model.
@@ -106,13 +116,13 @@ class Telling:
         """
         if self.on_broken_stream != "continue" or not self.text:
             return list(self.asked)
-        so_far = AIMessage(self.text.rstrip())  # some providers refuse white space at the end
-        return [*self.asked, so_far, *([] if continues_prefill else [HumanMessage(GO_ON)])]
+        return going_on(self.asked, self.text, continues_prefill=continues_prefill)
 
-    def breaks(self) -> ChatGenerationChunk | None:
+    def breaks(self, error: Exception) -> ChatGenerationChunk | None:
         """Get ready for the next stream; what to tell the consumer first, if anything."""
         if self.on_broken_stream == "continue":
             self._seam = Seam(self.text)
+            self._ends = int(getattr(error, "has_usage", False))
             return None
         self.text, self.is_of_words = "", True
         message = AIMessageChunk(content="", response_metadata={"is_restarted": True})
@@ -131,6 +141,43 @@ class Telling:
         held = "" if self._seam is None or self._seam.is_joined else self._seam.rest()
         self.text += held
         return ChatGenerationChunk(message=AIMessageChunk(content=held)) if held else None
+
+
+def going_on(
+    asked: Sequence[BaseMessage], text: str, *, continues_prefill: bool
+) -> list[BaseMessage]:
+    """What to ask so that a text is continued; see `Telling.messages`."""
+    so_far = AIMessage(text.rstrip())  # some providers refuse white space at the end
+    return [*asked, so_far, *([] if continues_prefill else [HumanMessage(GO_ON)])]
+
+
+def without_last_word(text: str) -> str:
+    r"""A text that ran out of tokens, less the word that may be but half of one.
+
+    What is left ends in white space, so that any continuation can be joined to it.
+
+    Example:
+        >>> without_last_word("The fox met an elep")
+        'The fox met an '
+        >>> without_last_word("The end.")
+        'The end.'
+    """
+    return _LAST_WORD.sub("", text)
+
+
+def joined_text(beginning: str, rest: str) -> str:
+    """A text and its continuation, less what is told a second time.
+
+    Example:
+        >>> joined_text("Mia looked at the ", "Mia looked at the moon.")
+        'Mia looked at the moon.'
+        >>> joined_text("Mia looked at the moon ", ", and smiled.")
+        'Mia looked at the moon, and smiled.'
+    """
+    seam = Seam(beginning)
+    told = seam.take(rest)
+    told = told if seam.is_joined else seam.rest()
+    return (beginning.rstrip() if told[:1] in _NO_SPACE_BEFORE else beginning) + told
 
 
 def with_text(chunk: ChatGenerationChunk, text: str) -> ChatGenerationChunk:

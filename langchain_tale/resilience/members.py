@@ -19,6 +19,8 @@ from langchain_tale.errors import RequestTimeoutError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
+    from langchain_tale.telemetry.scopes import Scope
+
 
 @runtime_checkable
 class KeepsTime(Protocol):
@@ -26,6 +28,15 @@ class KeepsTime(Protocol):
 
     def within(self, timeout_s: float) -> dict[str, Any]:
         """The arguments of a call that may take so many seconds."""
+        ...
+
+
+@runtime_checkable
+class TellsOfItself(Protocol):
+    """A chat model that tells a scope what becomes of its requests."""
+
+    def told_to(self, scope: Scope) -> dict[str, Any]:
+        """The arguments of a call that tells `scope`."""
         ...
 
 
@@ -39,6 +50,7 @@ class Member:
 
     model: BaseChatModel
     kwargs: dict[str, Any] = field(default_factory=dict)
+    scope: Scope | None = None
 
     @property
     def name(self) -> str:
@@ -131,7 +143,12 @@ class Member:
             if within_s is not None and isinstance(self.model, KeepsTime)
             else {}
         )
-        return {**kwargs, **self.kwargs, **limits}
+        told = (
+            self.model.told_to(self.scope)
+            if self.scope is not None and isinstance(self.model, TellsOfItself)
+            else {}
+        )
+        return {**kwargs, **self.kwargs, **limits, **told}
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
@@ -172,10 +189,14 @@ def without_retries(model: BaseChatModel) -> BaseChatModel:
 
 def facts_of(metadata: dict[str, Any]) -> dict[str, Any]:
     """What an answer's `response_metadata` tells the attempt log."""
+    usage = metadata.get("token_usage")
+    usage = usage if isinstance(usage, dict) else {}
     return {
         "answered_by": metadata.get("model_name") or metadata.get("model"),
         "provider_name": metadata.get("provider_name"),
         "cost_usd": metadata.get("cost"),
+        "input_tokens": usage.get("prompt_tokens"),
+        "output_tokens": usage.get("completion_tokens"),
     }
 
 
@@ -192,7 +213,15 @@ def has_content(chunk: ChatGenerationChunk) -> bool:
 
 def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
     generation = result.generations[0]
-    message = generation.message
+    chunk = chunk_of(generation.message, generation.generation_info)
+    chunk.message.response_metadata = {
+        **(result.llm_output or {}),
+        **generation.message.response_metadata,
+    }
+    return chunk
+
+
+def chunk_of(message: BaseMessage, info: dict[str, Any] | None = None) -> ChatGenerationChunk:
+    """A whole message as one chunk."""
     chunk = AIMessageChunk(**message.model_dump(exclude={"type"}))
-    chunk.response_metadata = {**(result.llm_output or {}), **message.response_metadata}
-    return ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
+    return ChatGenerationChunk(message=chunk, generation_info=info)

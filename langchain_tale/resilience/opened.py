@@ -6,7 +6,13 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    message_chunk_to_message,
+)
+from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from langchain_tale.resilience.members import has_content
@@ -31,6 +37,8 @@ class Opened(Generic[ChunksT, StackT]):
         head: The chunks up to the first content.
         metadata: What all chunks said about the answer.
         texts: What was said so far.
+        usage: Tokens, as far as they were counted.
+        is_handed_on: Whether the consumer has its beginning, or will have it now.
     """
 
     rest: ChunksT
@@ -39,6 +47,8 @@ class Opened(Generic[ChunksT, StackT]):
     head: list[ChatGenerationChunk] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    usage: UsageMetadata | None = None
+    is_handed_on: bool = False
 
     def starts_with(self, chunk: ChatGenerationChunk) -> bool:
         """Keep a chunk of the head; True once there is content, and so no way back."""
@@ -51,6 +61,13 @@ class Opened(Generic[ChunksT, StackT]):
         self.texts.append(chunk.text)
         self.metadata |= chunk.generation_info or {}
         self.metadata |= chunk.message.response_metadata
+        if isinstance(chunk.message, AIMessageChunk) and chunk.message.usage_metadata:
+            self.usage = add_usage(self.usage, chunk.message.usage_metadata)
+
+    @property
+    def text(self) -> str:
+        """What was said so far, as one."""
+        return "".join(self.texts)
 
     @property
     def message(self) -> BaseMessage:
@@ -60,4 +77,4 @@ class Opened(Generic[ChunksT, StackT]):
 
     def finish(self) -> None:
         """Give the run of the attempt the whole message."""
-        self.answer.message = AIMessage("".join(self.texts), response_metadata=self.metadata)
+        self.answer.message = AIMessage(self.text, response_metadata=self.metadata)

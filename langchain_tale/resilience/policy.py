@@ -17,8 +17,8 @@ class RetryPolicy(BaseModel):
             requests are sent.
         retry_delay: Seconds to wait before a model is asked for the second time in a call.
         multiplier: What each further wait is multiplied by, 1 or more.
-        max_delay_s: Longest wait of our own, in seconds; also the longest `Retry-After` that
-            is sat out. Past it another model is asked, or the call gives up.
+        max_delay_s: Longest wait of our own, in seconds, before jitter; also the longest
+            `Retry-After` that is sat out. Past it another model is asked, or the call gives up.
         jitter: Randomness on top of each wait, as a share of it, 0 to 1.
         respect_retry_after: Wait as long as the server asks, if that is longer.
         attempt_timeout_s: Seconds for a whole answer, and in a stream for each wait for a chunk;

@@ -2,7 +2,8 @@
 
 An attempt is a chat-model run named after its model and tagged `attempt:N`. Its tokens are
 left to the parent run, which reports the same answer: a handler that adds up usage or prints
-tokens sees each of them once.
+tokens sees each of them once. A handler that has nothing to learn from attempts says so by an
+attribute `ignores_attempts = True`; where no other handler listens, there are no child runs.
 
 langchain-core tells `_generate` which run it belongs to, but not `_stream`; a context variable
 carries it there.
@@ -40,11 +41,16 @@ class Parent:
     tags: Sequence[str] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def listeners(self) -> list[BaseCallbackHandler]:
+        """The handlers that attempts are made known to."""
+        return [h for h in self.handlers if not getattr(h, "ignores_attempts", False)]
+
     def for_child(self, number: int) -> dict[str, Any]:
         """The arguments of the callback manager for attempt `number`."""
         return {
-            "handlers": list(self.handlers),
-            "inheritable_handlers": list(self.handlers),
+            "handlers": self.listeners,
+            "inheritable_handlers": self.listeners,
             "parent_run_id": self.run_id,
             "tags": [*self.tags, f"attempt:{number}"],
             "inheritable_tags": list(self.tags),
@@ -105,6 +111,13 @@ def announced(
     return {**config, "run_id": run_id, "callbacks": manager}, parent
 
 
+def named(config: RunnableConfig) -> tuple[RunnableConfig, Parent]:
+    """The same for a run without children: who will hear of it need not be found out."""
+    run_id = config.get("run_id") or uuid4()
+    parent = Parent(run_id=run_id, handlers=(), metadata=config.get("metadata") or {})
+    return {**config, "run_id": run_id}, parent
+
+
 class Answer:
     """Where the body of an attempt leaves the message that its run ends with."""
 
@@ -126,7 +139,7 @@ def attempt_run(
 ) -> Iterator[Answer]:
     """Run the body as attempt `number` of `parent`; callbacks see it start, end or fail."""
     answer = Answer()
-    if parent is None or not parent.handlers:
+    if parent is None or not parent.listeners:
         yield answer
         return
     manager = CallbackManager(**parent.for_child(number))
@@ -145,7 +158,7 @@ async def aattempt_run(
 ) -> AsyncIterator[Answer]:
     """The twin of `attempt_run`."""
     answer = Answer()
-    if parent is None or not parent.handlers:
+    if parent is None or not parent.listeners:
         yield answer
         return
     manager = AsyncCallbackManager(**parent.for_child(number))

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_tale.errors import EmptyReplyError, ExternalServiceError
-from langchain_tale.resilience.accepting import Accept, acheck, check
-from langchain_tale.resilience.members import facts_of
+from langchain_tale.errors import BudgetSpentError, EmptyReplyError, ExternalServiceError
+from langchain_tale.resilience.accepting import Accept, AcceptBeginning, acheck, check
+from langchain_tale.resilience.members import chunk_of, facts_of
 from langchain_tale.resilience.opened import Opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
+    from langchain_core.messages import BaseMessage
+
     from langchain_tale.resilience.calls import Call
     from langchain_tale.resilience.continuing import Telling
+    from langchain_tale.resilience.members import Member
 
     SyncOpened = Opened[Generator[ChatGenerationChunk], ExitStack]
     AsyncOpened = Opened[AsyncGenerator[ChatGenerationChunk], AsyncExitStack]
@@ -33,12 +36,14 @@ class Streaming:
         telling: What the consumer was told so far.
         accept: A check of the whole answer, which is held back for it.
         kwargs: The arguments of the models.
+        accept_beginning: What of a stream may be handed on before `accept` has seen it whole.
     """
 
     call: Call
     telling: Telling
     accept: Accept | None
     kwargs: dict[str, Any]
+    accept_beginning: AcceptBeginning | None = None
 
     def chunks(self) -> Generator[ChatGenerationChunk]:
         """The answer, and last the log of its attempts."""
@@ -50,11 +55,11 @@ class Streaming:
                 break
             except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
                 self._go_on_or_give_up(error)
-                notice = self.telling.breaks()
+                notice = self.telling.breaks(error)
             walk.pause()
             if notice is not None:
                 yield notice
-        yield from self._end(opened.metadata)
+        yield from self._end(opened)
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `chunks`."""
@@ -68,11 +73,11 @@ class Streaming:
                 break
             except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
                 self._go_on_or_give_up(error)
-                notice = self.telling.breaks()
+                notice = self.telling.breaks(error)
             await walk.apause()
             if notice is not None:
                 yield notice
-        for chunk in self._end(opened.metadata):
+        for chunk in self._end(opened):
             yield chunk
 
     # ── opening ─────────────────────────────────────────────────────────────
@@ -87,18 +92,23 @@ class Streaming:
     def _open(self) -> SyncOpened:
         with ExitStack() as stack:
             member, answer = stack.enter_context(self.call.attempt())
-            asked = self.telling.messages(continues_prefill=member.continues_prefill)
+            asked = self._asked(member)
             within_s = self.call.walk.left_s()
             chunks = member.stream(asked, within_s=within_s, **self.kwargs)
             opened = Opened(rest=stack.enter_context(closing(chunks)), answer=answer, until=stack)
             try:
                 for chunk in opened.rest:
-                    if opened.starts_with(chunk) and self.accept is None:
+                    self.call.walk.check_deadline()
+                    if opened.starts_with(chunk) and self._may_hand_on(opened):
+                        opened.is_handed_on = True
                         break
             except EmptyReplyError as error:
                 opened.starts_with(self._end_or_raise(error))
-            if self.accept is not None:
-                check(self.accept, opened.message, member.name)
+            if not opened.is_handed_on:
+                said = opened.message
+                whole = self.call.whole(said)
+                check(self.accept, whole, member.name)
+                opened.head = opened.head if whole is said else [chunk_of(whole)]
             opened.until = stack.pop_all()
         return opened
 
@@ -112,21 +122,38 @@ class Streaming:
     async def _aopen(self) -> AsyncOpened:
         async with AsyncExitStack() as stack:
             member, answer = await stack.enter_async_context(self.call.aattempt())
-            asked = self.telling.messages(continues_prefill=member.continues_prefill)
+            asked = self._asked(member)
             within_s = self.call.walk.left_s()
             chunks = member.astream(asked, within_s=within_s, **self.kwargs)
             rest = await stack.enter_async_context(aclosing(chunks))
             opened = Opened(rest=rest, answer=answer, until=stack)
             try:
                 async for chunk in rest:
-                    if opened.starts_with(chunk) and self.accept is None:
+                    self.call.walk.check_deadline()
+                    if opened.starts_with(chunk) and self._may_hand_on(opened):
+                        opened.is_handed_on = True
                         break
             except EmptyReplyError as error:
                 opened.starts_with(self._end_or_raise(error))
-            if self.accept is not None:
-                await acheck(self.accept, opened.message, member.name)
+            if not opened.is_handed_on:
+                said = opened.message
+                whole = self.call.whole(said)
+                await acheck(self.accept, whole, member.name)
+                opened.head = opened.head if whole is said else [chunk_of(whole)]
             opened.until = stack.pop_all()
         return opened
+
+    def _may_hand_on(self, opened: SyncOpened | AsyncOpened) -> bool:
+        """Whether there is no way back from what came so far; nor from what it continues."""
+        if self.accept is None or self.telling.text:
+            return True
+        return self.accept_beginning is not None and self.accept_beginning(opened.text)
+
+    def _asked(self, member: Member) -> list[BaseMessage]:
+        """What to ask: nothing was handed on where an answer was refused."""
+        if self.call.walk.refusals:
+            return self.call.asked(member)
+        return self.telling.messages(continues_prefill=member.continues_prefill)
 
     def _end_or_raise(self, error: EmptyReplyError) -> ChatGenerationChunk:
         """The last chunk of an answer that turned out to be whole when it broke."""
@@ -163,12 +190,13 @@ class Streaming:
                 self.call.walk.check_deadline()
             opened.finish()
 
-    def _end(self, metadata: dict[str, Any]) -> Generator[ChatGenerationChunk]:
+    def _end(self, opened: SyncOpened | AsyncOpened) -> Generator[ChatGenerationChunk]:
         """What was held back, and the log."""
         if (held := self.telling.rest()) is not None:
             yield held
-        walk = self.call.walk
-        walk.succeeded(**facts_of(metadata))
+        walk, chars = self.call.walk, len(self.telling.text)
+        walk.answered(opened.metadata, opened.usage, content_chars=chars, is_streamed=True)
+        walk.succeeded(**facts_of(opened.metadata))
         log = [attempt.to_dict() for attempt in walk.log]
         message = AIMessageChunk(
             content="", response_metadata={"attempts": log}, chunk_position="last"
@@ -187,7 +215,7 @@ class Streaming:
 
     def _give_up(self, error: Exception) -> NoReturn:
         final = self.call.walk.outcome(error)
-        if self.telling.text and isinstance(final, ExternalServiceError):
+        if self.telling.text and isinstance(final, ExternalServiceError | BudgetSpentError):
             final.partial_text = self.telling.text
         if final is error:
             raise error

@@ -40,8 +40,12 @@ _THIS_MODEL: Final = Verdict(same_model=False, other_model=True)
 _THIS_KEY: Final = Verdict(same_model=False, other_model=False, other_key=True)
 _HOPELESS: Final = Verdict(same_model=False, other_model=False)
 
+_MOMENTARY: Final[dict[int | None, Verdict]] = {409: _UNLUCKY, 425: _UNLUCKY}
+"""Statuses of requests that collide or come too early; the SDK by itself repeats a 409 too."""
+
 # First match wins, so a subclass stands above its base.
 _TABLE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
+    (errors.BudgetSpentError, _HOPELESS),
     (errors.ModerationError, _HOPELESS),
     (errors.RefusedReplyError, _REFUSED),
     (errors.UnparsableReplyError, _REFUSED),
@@ -59,14 +63,13 @@ _TABLE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
     (ConnectionError, _UNWELL),
     (TimeoutError, _UNWELL),
 )
-_BY_STATUS: Final[dict[int, Verdict]] = {
+_BY_STATUS: Final[dict[int | None, Verdict]] = {
     401: _THIS_KEY,
     402: _THIS_KEY,
     403: _THIS_KEY,
     404: _THIS_MODEL,
     408: _UNWELL,
-    409: _UNLUCKY,
-    425: _UNLUCKY,
+    **_MOMENTARY,
     429: _UNWELL,
 }
 _OF_THE_WAY: Final = frozenset({"TransportError", "APIConnectionError", "ClientConnectionError"})
@@ -90,8 +93,10 @@ def verdict(error: BaseException) -> Verdict:
         >>> verdict(KeyError("oops")).other_model
         False
     """
-    found = next((row for kind, row in _TABLE if isinstance(error, kind)), None) or _by_fields(
-        error
+    found = (
+        _MOMENTARY.get(getattr(error, "status_code", None))
+        or next((row for kind, row in _TABLE if isinstance(error, kind)), None)
+        or _by_fields(error)
     )
     if getattr(error, "is_of_account", False):
         found = replace(found, paid_model=True, is_unwell=False)

@@ -5,6 +5,7 @@ catalogue. Needs the extra `langchain-tale[local]`.
 """
 
 from langchain_tale.sandbox.faults import FAULT_KINDS, Fault
+from langchain_tale.sandbox.keys import KeyTerms
 from langchain_tale.sandbox.pieces import LOCAL_MODEL, SandboxError
 from langchain_tale.sandbox.plans import FaultMix
 from langchain_tale.sandbox.server import SANDBOX_KEY, Sandbox
@@ -15,6 +16,7 @@ __all__ = [
     "SANDBOX_KEY",
     "Fault",
     "FaultMix",
+    "KeyTerms",
     "Sandbox",
     "SandboxError",
 ]

@@ -49,12 +49,14 @@ class Bill:
             `server_tool_use_details`; None where none was asked for.
         is_byok: The provider's key is the caller's own, so OpenRouter takes nothing.
         is_free: A whole answer from the response cache.
+        is_half: Part of a batch, which costs half.
     """
 
     prompt_cache: tuple[int, int] | None = None
     server_tools: Mapping[str, int] | None = None
     is_byok: bool = False
     is_free: bool = False
+    is_half: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +136,11 @@ def usage(of: Generation, end: End) -> dict[str, Any]:
     """The `usage` object; what the response cache gives is all zeros."""
     if of.bill.is_free:
         end = End(end.finish_reason, 0, 0)
-    price = prices(of.model)
+    price = {name: float(usd) / (1 + of.bill.is_half) for name, usd in prices(of.model).items()}
     read, written = _cached(of.bill, end)
     fresh = end.prompt_tokens - read - written + CACHE_READ_RATE * read + CACHE_WRITE_RATE * written
-    prompt_cost = fresh * float(price["prompt"])
-    completion_cost = end.completion_tokens * float(price["completion"])
+    prompt_cost = fresh * price["prompt"]
+    completion_cost = end.completion_tokens * price["completion"]
     inference = prompt_cost + completion_cost
     tools = of.bill.server_tools
     fees = WEB_SEARCH_USD * (tools or {}).get("web_search_requests", 0)

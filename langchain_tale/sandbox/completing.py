@@ -44,6 +44,7 @@ class Question:
         cache: What it wants of the response cache; None where nothing.
         key: Its place in that cache.
         tells_routing: Whether it wants `openrouter_metadata`.
+        is_in_batch: Whether it came with others, at half the price.
         attempts: The models that were asked so far, with provider and status.
     """
 
@@ -52,6 +53,7 @@ class Question:
     cache: CacheWish | None
     key: str
     tells_routing: bool
+    is_in_batch: bool = False
     attempts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -130,6 +132,21 @@ class Completions:
             answer = await self._ask(question, model)
         return answer
 
+    async def answer_in_batch(self, body: dict[str, Any]) -> tuple[int, Any]:
+        """Answer a valid request of a batch: the status, and the JSON or None where none came."""
+        question = Question(
+            body=body, wire=_NO_WIRE, cache=None, key="", tells_routing=False, is_in_batch=True
+        )
+        answer = await self._ask(question, question.models[0])
+        sent = bytes(answer.body) if hasattr(answer, "body") else b""
+        if isinstance(answer, ToldAnswer):
+            sent = b"".join([bytes(part) async for part in answer.body_iterator])  # type: ignore[arg-type]  # of bytes
+            await answer.close()
+        try:
+            return answer.status_code, json.loads(sent)
+        except ValueError:
+            return 502, None
+
     # ── one model ───────────────────────────────────────────────────────────
 
     async def _ask(self, question: Question, asked: str) -> Response:
@@ -158,6 +175,7 @@ class Completions:
             prompt_cache=self._prompts.look(model, body),
             server_tools=plugins.server_tools(body),
             is_byok=self._is_byok,
+            is_half=question.is_in_batch,
         )
         of = bodies.Generation(
             id=_new_id(),
@@ -309,6 +327,9 @@ class Completions:
             is_byok=self._is_byok,
             answered=answered,
         )
+
+
+_NO_WIRE = Wire(lambda: None)
 
 
 def _new_id() -> str:

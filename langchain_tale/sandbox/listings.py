@@ -1,4 +1,4 @@
-"""What the read-only endpoints list: models, their endpoints, the key; pure.
+"""What the read-only endpoints list: models and their endpoints; pure.
 
 Prices are made up, except that the local model and `:free` models cost nothing.
 """
@@ -91,8 +91,8 @@ def _model(slug: str) -> dict[str, Any]:
     }
 
 
-def endpoints(slug: str) -> dict[str, Any] | None:
-    """`GET /models/{author}/{slug}/endpoints`: one healthy endpoint; None for an unknown model."""
+def endpoints(slug: str, uptime_percent: float | None = 100.0) -> dict[str, Any] | None:
+    """`GET /models/{author}/{slug}/endpoints`: one endpoint; None for an unknown model."""
     if slug not in _slugs():
         return None
     percentiles = {"p50": 60, "p75": 80, "p90": 120, "p99": 300}
@@ -110,9 +110,9 @@ def endpoints(slug: str) -> dict[str, Any] | None:
         "supported_parameters": PARAMETERS,
         "supports_implicit_caching": False,
         "status": 0,
-        "uptime_last_5m": 100.0,
-        "uptime_last_30m": 100.0,
-        "uptime_last_1d": 100.0,
+        "uptime_last_5m": uptime_percent,
+        "uptime_last_30m": uptime_percent,
+        "uptime_last_1d": uptime_percent,
         "latency_last_30m": percentiles,
         "throughput_last_30m": {"p50": 130, "p75": 120, "p90": 100, "p99": 60},
     }
@@ -121,24 +121,3 @@ def endpoints(slug: str) -> dict[str, Any] | None:
         name: known[name] for name in ("id", "name", "created", "description", "architecture")
     }
     return {"data": {**shared, "endpoints": [endpoint]}}
-
-
-def key(spent_usd: float) -> dict[str, Any]:
-    """`GET /key`: an unlimited key that has spent what was asked for so far."""
-    periods = ("", "_daily", "_weekly", "_monthly")
-    record: dict[str, Any] = {f"usage{period}": spent_usd for period in periods}
-    record |= {f"byok_usage{period}": 0 for period in periods}
-    record |= {
-        "label": "sk-or-v1-san...box",
-        "limit": None,
-        "limit_remaining": None,
-        "limit_reset": None,
-        "include_byok_in_limit": False,
-        "is_free_tier": False,
-        "is_management_key": False,
-        "is_provisioning_key": False,
-        "creator_user_id": None,
-        "expires_at": None,
-        "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated."},
-    }
-    return {"data": record}

@@ -34,7 +34,7 @@ class ToldAnswer(StreamingResponse):
         headers: dict[str, str],
     ) -> None:
         super().__init__(parts, headers=headers)
-        self._close = close
+        self.close = close
         _name(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +42,7 @@ class ToldAnswer(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self._close()
+            await self.close()
 
 
 class NoAnswer(Response):

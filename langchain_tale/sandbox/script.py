@@ -13,6 +13,7 @@ from langchain_tale.sandbox import reasoning
 from langchain_tale.sandbox.examples import WORD, example_of
 from langchain_tale.sandbox.mentions import mentions_in
 from langchain_tale.sandbox.pieces import End, EngineError, Piece, ToolCall, text_of, token_limit
+from langchain_tale.sandbox.storybooks import storybook_of
 
 IMAGE_TOKENS: Final = 64
 """What one image counts; made up."""
@@ -40,7 +41,8 @@ class ScriptedEngine:
     It calls the tool it is given unless the last message is a tool's result (all of them
     where `parallel_tool_calls` is true, their arguments in fragments), with the numbers and
     quoted texts of the user's last message where they fit. It fills JSON schemas with
-    examples, and an object without a schema under the names that this message quotes.
+    examples, one that wants scenes with a story, and an object without a schema under the
+    names that this message quotes.
     Otherwise it tells a short story, whatever the model. What the assistant said last it
     continues, to the character, where the story begins so, and else by a fresh sentence.
     A word is a token. Before it answers it reasons, where that is asked for; it says how
@@ -223,7 +225,8 @@ def _json_reply(request: Mapping[str, Any]) -> str | None:
     wanted = request.get("response_format") or {}
     if wanted.get("type") == "json_schema":
         schema = wanted.get("json_schema", {}).get("schema", {})
-        return json.dumps(example_of(schema), ensure_ascii=False)
+        example = storybook_of(schema, _asked(request)) or example_of(schema)
+        return json.dumps(example, ensure_ascii=False)
     if wanted.get("type") != "json_object":
         return None
     names = [text for text in mentions_in(_asked(request)).texts if text.isidentifier()]

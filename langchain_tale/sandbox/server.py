@@ -7,12 +7,15 @@ import secrets
 import socket
 import threading
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from langchain_tale.sandbox import listings
+from langchain_tale.sandbox.batches import Batches
 from langchain_tale.sandbox.completing import Completions
 from langchain_tale.sandbox.engines import Engine, SandboxError, engine_of
+from langchain_tale.sandbox.keys import KeyTerms
 from langchain_tale.sandbox.plans import FaultPlan, Faults
 from langchain_tale.sandbox.replies import not_found, refused, reply
 from langchain_tale.sandbox.telling import Manner, Stats, UsageChunk
@@ -40,6 +43,7 @@ except ImportError as error:
     raise SandboxError(msg) from error
 
 SANDBOX_KEY: Final = "sk-or-v1-sandbox"
+NO_TERMS: Final = KeyTerms()
 STOPPING_S: Final = 2
 """A client that does not read what it asked for cannot delay the end by more."""
 
@@ -63,6 +67,9 @@ class Sandbox:
             half of those recorded do.
         byok: Whether a provider key of the caller's own is used, so that OpenRouter itself
             charges nothing.
+        key: What the key may spend, and until when; unless you say otherwise, all and for ever.
+        uptime_percent: For each model, how many of its requests its endpoint is listed to have
+            answered lately, 0 to 100; None for too few to tell, and 100 for models not named.
 
     Attributes:
         port: The port it listens on.
@@ -95,8 +102,12 @@ class Sandbox:
         usage_chunk: UsageChunk = "repeated",
         padded: bool = True,
         byok: bool = False,
+        key: KeyTerms = NO_TERMS,
+        uptime_percent: Mapping[str, float | None] | None = None,
     ) -> None:
         self.api_key = api_key
+        self._key = key
+        self._uptime_percent = dict(uptime_percent or {})
         self._plan = FaultPlan(faults)
         self._stats = Stats(lateness_s)
         self._socket = _listening(port)
@@ -113,6 +124,7 @@ class Sandbox:
             manner=Manner(usage_chunk=usage_chunk, padded=padded),
             is_byok=byok,
         )
+        self._batches = Batches(self._completions)
         self._server = _Server(
             uvicorn.Config(
                 self._application(),
@@ -211,6 +223,8 @@ class Sandbox:
                 methods=["POST"],
                 middleware=[Middleware(_Counted, plan=self._plan)],
             ),
+            Route("/api/beta/batches", self._submit, methods=["POST"]),
+            Route("/api/beta/batches/{id}", self._get_batch),
             Route("/api/v1/generation", self._get_generation),
             Route("/api/v1/models", self._get_models),
             Route("/api/v1/model/{author}/{slug}", self._get_model),
@@ -225,14 +239,31 @@ class Sandbox:
             return refused(401, "Missing Authentication header", error_type="authentication")
         if not secrets.compare_digest(given.encode(), self.api_key.encode()):
             return refused(401, "User not found.", error_type="authentication")
+        if self._key.is_over(datetime.now(UTC)):
+            return refused(401, "API key expired.", error_type="authentication")
+        return None
+
+    def _unpaid(self) -> Response | None:
+        if self._key.is_spent(self._stats.spent_usd):
+            return refused(402, "Key limit exceeded.", error_type="payment_required")
         return None
 
     async def _complete(self, request: Request) -> Response:
-        return self._denied(request) or await self._completions.answer(
-            request,
-            api_key=self.api_key,
-            wire=Wire(lambda: self._transport(request.scope)),
+        return (
+            self._denied(request)
+            or self._unpaid()
+            or await self._completions.answer(
+                request,
+                api_key=self.api_key,
+                wire=Wire(lambda: self._transport(request.scope)),
+            )
         )
+
+    async def _submit(self, request: Request) -> Response:
+        return self._denied(request) or await self._batches.submit(request)
+
+    async def _get_batch(self, request: Request) -> Response:
+        return self._denied(request) or self._batches.look(request.path_params["id"])
 
     async def _get_models(self, _request: Request) -> Response:
         return reply(listings.models())
@@ -243,10 +274,10 @@ class Sandbox:
 
     async def _get_endpoints(self, request: Request) -> Response:
         slug = _slug(request)
-        return _found(listings.endpoints(slug), slug)
+        return _found(listings.endpoints(slug, self._uptime_percent.get(slug, 100.0)), slug)
 
     async def _get_key(self, request: Request) -> Response:
-        return self._denied(request) or reply(listings.key(self._stats.spent_usd))
+        return self._denied(request) or reply(self._key.record(self._stats.spent_usd))
 
     async def _get_generation(self, request: Request) -> Response:
         if denied := self._denied(request):

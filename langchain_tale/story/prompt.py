@@ -1,7 +1,8 @@
 """A request → messages; written for English and for Russian, and for any language by name.
 
 What the caller wrote stands between quotation marks, as JSON strings, below a line that says
-what it is. It is data: nothing in it can end its own quotation.
+what it is. It is data: nothing in it can end its own quotation, nor pass for a mark of a chat
+template.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from langchain_tale.story.request import StoryRequest
 
@@ -28,6 +29,8 @@ class Wording:
     closing: str
     other_language: str
     levels: tuple[tuple[int, str], ...]
+    revision: str
+    revision_closing: str
 
 
 _ENGLISH: Final = Wording(
@@ -64,6 +67,8 @@ _ENGLISH: Final = Wording(
         (10, "Use lively sentences of mixed length, dialogue and a small surprise."),
         (17, "Use a rich vocabulary, a real problem to solve and characters who change."),
     ),
+    revision="This story cannot be told yet:",
+    revision_closing="Tell the whole story anew with this put right, in the form asked for above.",
 )
 _RUSSIAN: Final = Wording(
     system=(
@@ -105,6 +110,8 @@ _RUSSIAN: Final = Wording(
         ),
         (17, "Пиши богатым языком; пусть герои решают настоящую задачу и меняются."),
     ),
+    revision="Такую сказку ещё нельзя рассказать:",
+    revision_closing="Расскажи всю сказку заново, исправив это, в том же виде, что и просили.",
 )
 _WORDINGS: Final = {"en": _ENGLISH, "ru": _RUSSIAN}
 
@@ -118,11 +125,43 @@ def story_messages(request: StoryRequest) -> list[BaseMessage]:
     Returns:
         A system message that depends only on the language, and a human message.
     """
-    wording = _WORDINGS.get(request.language_code, _ENGLISH)
-    return [SystemMessage(wording.system), HumanMessage("\n".join(_lines(request, wording)))]
+    wording = wording_of(request)
+    lines = [*request_lines(request), wording.closing]
+    return [SystemMessage(wording.system), HumanMessage("\n".join(lines))]
 
 
-def _lines(request: StoryRequest, wording: Wording) -> Iterator[str]:
+def wording_of(request: StoryRequest) -> Wording:
+    """The sentences of the request's language; English ones for most."""
+    return _WORDINGS.get(request.language_code, _ENGLISH)
+
+
+def revision_request(sentences: Iterable[str], language_code: str) -> str:
+    """What is asked of a model whose story was refused.
+
+    Args:
+        sentences: What is to be different.
+        language_code: The language of the prompt.
+    """
+    wording = _WORDINGS.get(language_code, _ENGLISH)
+    points = (f"- {sentence}" for sentence in sentences)
+    return "\n".join((wording.revision, *points, wording.revision_closing))
+
+
+def instructions(language_code: str) -> str:
+    """Everything of a prompt that is ours and no detail of a request, one sentence a line.
+
+    A story that repeats it has leaked its prompt.
+    """
+    wording = _WORDINGS.get(language_code, _ENGLISH)
+    labels = (label.partition("{")[0] for label in wording.labels.values())
+    levels = (level for _, level in wording.levels)
+    ours = (wording.system, wording.closing, wording.revision_closing)
+    return "\n".join((*ours, *labels, *levels))
+
+
+def request_lines(request: StoryRequest) -> Iterator[str]:
+    """What is asked for, a sentence a line; without the form of the answer."""
+    wording = wording_of(request)
     yield wording.task.format(words=request.word_count, theme=_quoted(request.theme))
     for name, label in wording.labels.items():
         value = getattr(request, name)
@@ -132,10 +171,24 @@ def _lines(request: StoryRequest, wording: Wording) -> Iterator[str]:
         yield next(level for oldest, level in wording.levels if request.age <= oldest)
     if request.language_code not in _WORDINGS:
         yield wording.other_language.format(language=_quoted(request.language))
-    yield wording.closing
 
 
 def _quoted(value: str | int | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return ", ".join(_quoted(item) for item in value)
-    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+    return str(value) if isinstance(value, int) else quoted(value)
+
+
+def quoted(text: str) -> str:
+    r"""Text as a JSON string in which no reader finds more than text.
+
+    Chat templates of open models mark turns by `<|im_start|>`, `<s>`, `[INST]` and the like, and
+    a server may take these for the real marks wherever they stand. Written as escapes of JSON
+    they are still the same text, and marks no longer.
+
+    Example:
+        >>> print(quoted('a "fox" <|im_end|>'))
+        "a \"fox\" \u003c|im_end|>"
+    """
+    written = json.dumps(text, ensure_ascii=False)
+    return written.replace("<", r"\u003c").replace("[", r"\u005b")

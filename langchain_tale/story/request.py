@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,8 +18,13 @@ from pydantic import (
 
 from langchain_tale.errors import ConfigurationError, checking
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 READ_ALOUD_WORDS_PER_MINUTE: Final = 130
 """A calm pace; adults read aloud at 120 to 180 words a minute."""
+WORDS_PER_SCENE: Final = 60
+"""A picture book of some 500 words has a dozen spreads; a scene here is a little longer."""
 _WORDS_UP_TO_AGE: Final = ((3, 120), (5, 200), (7, 300), (10, 500), (17, 700))
 _DEFAULT_WORDS: Final = 250
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -79,6 +84,8 @@ class StoryRequest(BaseModel):
         minutes: Length in minutes of reading aloud, 0.5 to 20; instead of `words`.
         tone: E.g. `"funny"`, up to 60 characters.
         avoid: What must not occur, up to 20 of up to 60 characters each.
+        scenes: How many scenes a storybook has, 1 to 20; else as many as its length suggests.
+            Only `create_storybook_chain` divides a story.
 
     Raises:
         pydantic.ValidationError: A ValueError that names the field and what is allowed, and
@@ -105,6 +112,7 @@ class StoryRequest(BaseModel):
     minutes: Annotated[float, Field(ge=0.5, le=20)] | None = None
     tone: Line60 | None = None
     avoid: Annotated[tuple[Line60, ...], BeforeValidator(_as_several), Field(max_length=20)] = ()
+    scenes: Annotated[int, Field(ge=1, le=20)] | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -112,6 +120,14 @@ class StoryRequest(BaseModel):
             msg = "give words or minutes, not both"
             raise ValueError(msg)
         return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """For `repr` and `str`, and so for tracebacks: text is personal, and is not shown."""
+        for name, value in super().__repr_args__():
+            if name in _SHOWN or not value:
+                yield name, value
+            else:
+                yield name, "…"
 
     @property
     def word_count(self) -> int:
@@ -125,6 +141,11 @@ class StoryRequest(BaseModel):
         return next(words for oldest, words in _WORDS_UP_TO_AGE if self.age <= oldest)
 
     @property
+    def scene_count(self) -> int:
+        """The number of scenes to aim at: as asked for, else one for about sixty words, 3 to 12."""
+        return self.scenes or min(12, max(3, round(self.word_count / WORDS_PER_SCENE)))
+
+    @property
     def language_code(self) -> str:
         """`"en"` or `"ru"` where it is one of them by any name, else `language` as given."""
         given = self.language.casefold()
@@ -134,6 +155,7 @@ class StoryRequest(BaseModel):
         return self.language
 
 
+_SHOWN: Final = frozenset({"age", "language", "words", "minutes"})
 _OWN_PROMPT: Final = {
     "en": frozenset({"en", "eng", "english"}),
     "ru": frozenset({"ru", "rus", "russian", "русский"}),

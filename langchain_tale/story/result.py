@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic reads it for schemas)
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.outputs import ChatGeneration
+from pydantic import Field
 
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
+from langchain_tale.story.checks.report import (
+    StoryReport,
+)
+from langchain_tale.story.telling import tell_of
+from langchain_tale.story.titles import split_title
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from langchain_core.outputs import Generation
 
-_TITLE: Final = re.compile(
-    r"\s*(?:#{1,6}[^\S\n]+(?P<heading>[^\n]+)"
-    r"|\*\*(?P<bold>[^\n*]+)\*\*:?"
-    r"|(?:title|название)[^\S\n]*:[^\S\n]*(?P<label>[^\n]+))[^\S\n]*(?:\n|$)",
-    re.IGNORECASE,
-)
-_MAY_BE_TITLE: Final = re.compile(r"\s*(?:[#*]|t(?:i|$)|н(?:а|$)|$)[^\n]*", re.IGNORECASE)
-_TITLE_MARKS: Final = " \t\r*_#\"'“”«»:"
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoryGenerationResult:
     """A story and what is known of it.
 
@@ -46,6 +43,7 @@ class StoryGenerationResult:
         usage: Tokens, or None where the server did not say.
         latency_s: Seconds from the first request to the end of the answer, waits included.
         attempts: Every request that was made, failed ones first.
+        report: What the checks measured, or None where none were made.
         is_cached: It was told before: by LangChain's cache, or OpenRouter's own.
     """
 
@@ -59,11 +57,29 @@ class StoryGenerationResult:
     latency_s: float | None = field(default=None, kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
     is_cached: bool = field(default=False, kw_only=True)
+    report: StoryReport | None = field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        """What it is, and not a word of it: stories name the child, and reprs end in logs."""
+        shown = {
+            "model": str(self.model),
+            "generation_id": self.generation_id,
+            "cost_usd": self.cost_usd,
+            "latency_s": self.latency_s,
+        }
+        words = f"<{len(self.content.split())} words>"
+        facts = "".join(f", {name}={fact!r}" for name, fact in shown.items() if fact is not None)
+        return f"StoryGenerationResult(content={words}{facts})"
 
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of the generation, for `fetch_generation_info`."""
         return (self.generation_info or {}).get("id")
+
+    @property
+    def is_best_effort(self) -> bool:
+        """Whether it was measured and is not fit by all checks; `report.failures` says why."""
+        return self.report is not None and not self.report.passed
 
     @property
     def is_cut_off(self) -> bool:
@@ -78,7 +94,11 @@ class StoryGenerationResult:
             "model": str(self.model),
             "generation_id": self.generation_id,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "report": None if self.report is None else self.report.to_dict(),
         }
+
+
+Reporting = Callable[[StoryGenerationResult], StoryReport]
 
 
 class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
@@ -86,9 +106,13 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     Attributes:
         has_title: Whether the first line may be the title.
+        reporting: What makes the report of a whole story, or None.
+        scope: Who is told of whole stories, if anybody.
     """
 
     has_title: bool = True
+    reporting: Reporting | None = Field(default=None, exclude=True, repr=False)
+    scope: Any = Field(default=None, exclude=True, repr=False)
 
     @property
     def _type(self) -> str:
@@ -98,13 +122,31 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
         self, result: list[Generation], *, partial: bool = False
     ) -> StoryGenerationResult:
         """The result so far; with `partial`, of an answer that may still grow."""
+        story = self._story(result, partial=partial)
+        if not partial:
+            self._tell(story)
+        return story
+
+    async def aparse_result(
+        self, result: list[Generation], *, partial: bool = False
+    ) -> StoryGenerationResult:
+        """The twin of `parse_result`."""
+        story = self._story(result, partial=partial)
+        if not partial:
+            await self._atell(story)
+        return story
+
+    def _story(self, result: list[Generation], *, partial: bool) -> StoryGenerationResult:
         generation = result[0]
         message = (
             generation.message
             if isinstance(generation, ChatGeneration)
             else AIMessage(generation.text)
         )
-        return story_result(message, has_title=self.has_title, partial=partial)
+        told = story_result(message, has_title=self.has_title, partial=partial)
+        if self.reporting is None or told.generation_info is None:
+            return told
+        return replace(told, report=self.reporting(told))
 
     def parse(self, text: str) -> StoryGenerationResult:
         """The result for bare text."""
@@ -112,24 +154,38 @@ class StoryParser(BaseCumulativeTransformOutputParser[StoryGenerationResult]):
 
     def _transform(self, input: Iterator[Any]) -> Iterator[StoryGenerationResult]:  # noqa: A002 (langchain-core's name)
         """A stream that is begun again is a story that is begun again."""
-        tellings = _Tellings()
+        tellings, story = Tellings(), None
         while not tellings.are_over:
-            yield from super()._transform(tellings.one_of(input))
+            for story in super()._transform(tellings.one_of(input)):
+                yield story
+        self._tell(story)
 
     async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[StoryGenerationResult]:  # noqa: A002 (as above)
-        tellings = _Tellings()
+        tellings, story = Tellings(), None
         while not tellings.are_over:
-            async for result in super()._atransform(tellings.aone_of(input)):
-                yield result
+            async for story in super()._atransform(tellings.aone_of(input)):
+                yield story
+        await self._atell(story)
+
+    def _tell(self, story: StoryGenerationResult | None) -> None:
+        if self.scope is not None and story is not None:
+            tell_of(story, self.scope)
+            self.scope.flush()
+
+    async def _atell(self, story: StoryGenerationResult | None) -> None:
+        if self.scope is not None and story is not None:
+            tell_of(story, self.scope)
+            await self.scope.aflush()
 
 
-class _Tellings:
+class Tellings:
     """A stream of chunks as the tellings it holds: only the last of them counts."""
 
     def __init__(self) -> None:
         self.are_over = False
 
     def one_of(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        """The chunks of the next telling."""
         for chunk in chunks:
             if _begins_again(chunk):
                 return
@@ -137,6 +193,7 @@ class _Tellings:
         self.are_over = True
 
     async def aone_of(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The twin of `one_of`."""
         async for chunk in chunks:
             if _begins_again(chunk):
                 return
@@ -191,31 +248,6 @@ def _has_ended(message: BaseMessage) -> bool:
     """Whether a streamed answer is whole: it says why, or it is marked, or its log is there."""
     is_last = getattr(message, "chunk_position", None) == "last"
     return is_last or not message.response_metadata.keys().isdisjoint({"finish_reason", "attempts"})
-
-
-def split_title(text: str, *, is_growing: bool = False) -> tuple[str | None, str]:
-    r"""The title on the first line, and the story below it.
-
-    Args:
-        text: What the model wrote: `"# The Fox\n\nOnce …"`, `"**The Fox**"` or `"Title: …"`.
-        is_growing: Whether more may come: a first line that may become a title is held back.
-
-    Returns:
-        The title, or None where the first line is none; and the rest.
-
-    Example:
-        >>> split_title("# The Fox\n\nOnce upon a time")
-        ('The Fox', 'Once upon a time')
-        >>> split_title("Once upon a time")
-        (None, 'Once upon a time')
-    """
-    if is_growing and "\n" not in text.lstrip() and _MAY_BE_TITLE.fullmatch(text):
-        return None, ""
-    found = _TITLE.match(text)
-    if found is None:
-        return None, text.lstrip()
-    title = next(part for part in found.groups() if part is not None).strip(_TITLE_MARKS)
-    return title or None, text[found.end() :].lstrip()
 
 
 def full_response(message: BaseMessage) -> dict[str, Any]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_tale import errors
 from langchain_tale.errors import AllModelsFailedError
-from langchain_tale.resilience.attempts import Walk, aask_until_found, ask_until_found
-from langchain_tale.resilience.policy import RetryPolicy
+from langchain_tale.resilience.attempts import (
+    Contender,
+    Walk,
+    aask_until_found,
+    ask_until_found,
+)
+from langchain_tale.resilience.breaker import Circuits
+from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from tests.conftest import FakeTime
 
 Failures = list[Exception | None]
@@ -224,3 +232,98 @@ async def test_what_is_late_is_asked_for_six_times(fake_time: FakeTime) -> None:
     asked_for.clear()
     assert await aask_until_found(never, fake_time.timing()) is None
     assert len(asked_for) == 6
+
+
+# ── circuits ────────────────────────────────────────────────────────────────
+
+
+def with_circuits(
+    names: str, policy: RetryPolicy, time: FakeTime, *, reset_timeout_s: float
+) -> Walk:
+    """A walk through models whose circuits open at the first failure."""
+    opens_at_once = BreakerPolicy(fail_max=1, reset_timeout_s=reset_timeout_s)
+    circuits = Circuits(opens_at_once, clock=lambda: time.now)
+    models = [Contender(name, circuits.of("https://example.test", name)) for name in names]
+    return Walk(models, policy, time.timing())
+
+
+def afresh(walk: Walk) -> list[Contender]:
+    """The same models and circuits, for a call that knows nothing of them yet."""
+    models = [model for model in walk.contenders if isinstance(model, Contender)]
+    return [Contender(model.name, model.circuit) for model in models]
+
+
+def tell(walk: Walk, time: FakeTime, *, well_at: float) -> str:
+    """One call while every model is down until `well_at`."""
+
+    def ask() -> str:
+        walk.begin()
+        if time.now < well_at:
+            msg = "down"
+            raise errors.UnavailableError(msg)
+        walk.succeeded()
+        return "told"
+
+    try:
+        return walk.retrying()(ask)
+    except Exception as error:
+        raise walk.outcome(error) from error
+
+
+def test_when_all_circuits_are_open_a_patient_policy_waits_for_the_soonest(
+    fake_time: FakeTime,
+) -> None:
+    patient = RetryPolicy(max_retries=20, retry_delay=1, multiplier=1)
+    walk = with_circuits("ab", patient, fake_time, reset_timeout_s=3)
+
+    assert tell(walk, fake_time, well_at=1001) == "told"
+    assert asked(walk) == ["a", "b", "a"]
+    assert fake_time.slept == [0, 3]
+    assert walk.log[-1].waited_s == 3
+
+
+def test_when_all_circuits_are_open_an_impatient_policy_gives_up_at_once(
+    fake_time: FakeTime,
+) -> None:
+    walk = with_circuits("abc", RetryPolicy(max_retries=8), fake_time, reset_timeout_s=30)
+
+    with pytest.raises(AllModelsFailedError):
+        tell(walk, fake_time, well_at=math.inf)
+    assert asked(walk) == ["a", "b", "c"]
+    assert sum(fake_time.slept) == 0
+
+
+def test_an_open_circuit_is_not_waited_for_past_the_deadline(fake_time: FakeTime) -> None:
+    hurried = RetryPolicy(max_retries=100, deadline_s=2)
+    walk = with_circuits("ab", hurried, fake_time, reset_timeout_s=3)
+
+    with pytest.raises(AllModelsFailedError):
+        tell(walk, fake_time, well_at=1001)
+    assert sum(fake_time.slept) == 0
+
+
+def test_who_finds_all_circuits_open_waits_too_and_spends_no_try(fake_time: FakeTime) -> None:
+    policy = RetryPolicy(max_retries=8, retry_delay=2)
+    first = with_circuits("ab", policy, fake_time, reset_timeout_s=3)
+    second = Walk(afresh(first), policy, fake_time.timing())
+    for _ in "ab":
+        first.begin()
+        first.has_another_turn_after(errors.UnavailableError("down"))
+
+    assert tell(second, fake_time, well_at=1001) == "told"
+    assert [(attempt.number, attempt.waited_s) for attempt in second.log] == [(1, 3)]
+
+
+def test_a_probe_of_somebody_else_is_waited_for_but_not_for_ever(fake_time: FakeTime) -> None:
+    policy = RetryPolicy(max_retries=8, retry_delay=1, multiplier=1)
+    prober = with_circuits("ab", policy, fake_time, reset_timeout_s=3)
+    for _ in "ab":
+        prober.begin()
+        prober.has_another_turn_after(errors.UnavailableError("down"))
+    fake_time.now += 3
+    models = afresh(prober)
+    assert all(model.circuit and model.circuit.admit() for model in models)  # and never settled
+
+    with pytest.raises(errors.CircuitOpenError):
+        tell(Walk(models, policy, fake_time.timing()), fake_time, well_at=0)
+    assert fake_time.slept == [1, 1, 1]  # nine tries of two models are four rounds: three waits

@@ -178,7 +178,7 @@ def test_only_one_probe_at_a_time(circuit: Circuit, fake_time: FakeTime) -> None
     half_open(circuit, fake_time)
     assert circuit.state == "half-open"
     assert [circuit.admit() for _ in range(5)] == [None] * 5
-    assert circuit.reopens_in_s() == 30.0
+    assert circuit.reopens_in_s() == 1.0
 
 
 def test_a_successful_probe_closes(circuit: Circuit, fake_time: FakeTime) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 
+from langchain_tale.errors import BrokenStreamError
 from langchain_tale.resilience.continuing import GO_ON, Seam, Telling
 
 STORY = (
@@ -62,7 +63,7 @@ def chunk(text: str, **more: object) -> ChatGenerationChunk:
 def test_the_next_model_is_given_the_text_so_far() -> None:
     telling = Telling([HumanMessage("Tell me.")], "continue")
     telling.joined(chunk("Once upon "))
-    telling.breaks()
+    telling.breaks(BrokenStreamError("cut"))
 
     assert telling.messages(continues_prefill=True) == [
         HumanMessage("Tell me."),
@@ -86,7 +87,7 @@ def test_half_a_tool_call_has_no_sequel() -> None:
 def test_a_restart_tells_the_consumer_and_asks_the_same() -> None:
     telling = Telling([HumanMessage("Tell me.")], "restart")
     telling.joined(chunk("Once upon "))
-    notice = telling.breaks()
+    notice = telling.breaks(BrokenStreamError("cut"))
 
     assert notice is not None
     assert notice.message.response_metadata == {"is_restarted": True}

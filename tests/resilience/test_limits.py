@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import BaseModel
 
-from langchain_tale import OpenRouterModel, RetryPolicy, create_story_chain
+from langchain_tale import OpenRouterModel, RetryPolicy, circuits, create_story_chain
 from langchain_tale.errors import (
     AllModelsFailedError,
     ConfigurationError,
@@ -59,7 +60,7 @@ class Mute(BaseChatModel):
 
 async def test_an_attempt_that_takes_too_long_passes_to_the_next_model(sandbox: Sandbox) -> None:
     release = threading.Event()
-    policy = RetryPolicy(max_retries=1, attempt_timeout_s=0.2)
+    policy = RetryPolicy(max_retries=1, attempt_timeout_s=0.6)
     model = resilient([Mute(release=release), chat_model(sandbox)], retry=policy)
 
     answers = [model.invoke("x"), await model.ainvoke("x")]
@@ -109,6 +110,30 @@ async def test_a_stream_ends_with_the_deadline(sandbox: Sandbox, fake_time: Fake
     with pytest.raises(RequestTimeoutError, match="deadline") as caught:
         told()
     assert caught.value.partial_text
+
+
+@pytest.mark.parametrize("accept", [None, lambda _: None], ids=["reasoning", "accept"])
+async def test_a_stream_that_is_not_yet_handed_on_ends_with_the_deadline_too(
+    sandbox: Sandbox, fake_time: FakeTime, accept: Any
+) -> None:
+    """Before the first content, and while an answer is held back for its check."""
+
+    def clock() -> float:
+        fake_time.now += 1
+        return fake_time.now
+
+    timing = dataclasses.replace(fake_time.timing(), clock=clock)
+    asking = {"reasoning": {"effort": "high"}} if accept is None else {}
+    models = [chat_model(sandbox, "deepseek/deepseek-r1", **asking)]
+    model = resilient(models, retry=RetryPolicy(deadline_s=9), timing=timing, accept=accept)
+
+    with pytest.raises(RequestTimeoutError, match="deadline") as caught:
+        list(model.stream("x"))
+    with pytest.raises(RequestTimeoutError, match="deadline") as acaught:
+        [chunk async for chunk in model.astream("x")]
+    assert not caught.value.partial_text
+    assert not acaught.value.partial_text
+    assert set(circuits().values()) == {"closed"}
 
 
 def test_no_try_begins_once_the_money_is_spent(sandbox: Sandbox) -> None:

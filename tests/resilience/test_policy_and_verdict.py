@@ -58,6 +58,13 @@ def test_the_servers_word_wins() -> None:
     assert verdict(errors.RateLimitError("x", retry_after_s=7)).retry_after_s == 7
 
 
+@pytest.mark.parametrize("status", [409, 425])
+def test_a_request_that_collided_or_came_too_early_is_repeated(status: int) -> None:
+    found = verdict(errors.InvalidRequestError("x", status_code=status))
+
+    assert (found.same_model, found.other_model, found.is_unwell) == (True, True, False)
+
+
 @given(
     st.floats(0, 100),
     st.floats(1, 10),

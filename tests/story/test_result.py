@@ -17,9 +17,9 @@ from langchain_tale.story.result import (
     StoryGenerationResult,
     StoryParser,
     full_response,
-    split_title,
     story_result,
 )
+from langchain_tale.story.titles import split_title
 
 METADATA: dict[str, Any] = {
     "id": "gen-1",

@@ -1,0 +1,193 @@
+"""The HTTP requests of one call of a chat model: one `ApiCalled` for each.
+
+The SDK repeats requests by itself and says so to nobody, so that its clients tell here of each
+one they send. What a request came to is known when the next one is sent, or when the call is
+over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+
+from langchain_tale.errors import ExternalServiceError
+from langchain_tale.openrouter.failures import class_for_status
+from langchain_tale.openrouter.keys import hint_of
+from langchain_tale.openrouter.protocol import present, read_usage
+from langchain_tale.telemetry.events import ApiCalled
+from langchain_tale.telemetry.facts import usage_facts
+from langchain_tale.telemetry.scopes import on_behalf_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from langchain_tale.telemetry.scopes import Scope
+
+SUCCEEDED: Final = "succeeded"
+CANCELLED: Final = "cancelled"
+CANCELLING: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
+"""How a caller leaves; nobody has failed."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One HTTP request, as long as it is under way."""
+
+    key_hint: str | None
+    sent_at: float
+    status_code: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    lost_by: BaseException | None = None
+
+    def outcome(self) -> str:
+        """Why it was not the last."""
+        if self.lost_by is None:
+            return class_for_status(self.status_code).__name__
+        is_late = isinstance(self.lost_by, httpx2.TimeoutException)
+        return "RequestTimeoutError" if is_late else "ConnectionFailedError"
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """Those of one call, one after the other.
+
+    Attributes:
+        scope: Who is told.
+        model: The model that is asked.
+        is_streamed: Whether the answer comes in events.
+        clock: Seconds on a clock that never goes back.
+        first_content_at: When the first content came, on that clock.
+    """
+
+    scope: Scope
+    model: str
+    is_streamed: bool
+    clock: Callable[[], float] = time.monotonic
+    first_content_at: float | None = None
+    _current: Exchange | None = None
+
+    # The SDK's clients call these three.
+
+    def sends(self, request: httpx2.Request) -> None:
+        """A request is sent; the one before it, if any, is over."""
+        if self._current is not None:
+            self._tell(self._current, {"outcome": self._current.outcome()})
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        self._current = Exchange(hint_of(key), self.clock())
+
+    def answered(self, response: httpx2.Response) -> None:
+        """The head of an answer has come."""
+        if self._current is not None:
+            self._current.status_code = response.status_code
+            self._current.headers = response.headers
+
+    def lost(self, error: BaseException) -> None:
+        """No answer has come."""
+        if self._current is not None:
+            self._current.lost_by = error
+
+    def are_over(self, error: BaseException | None, said: Mapping[str, Any]) -> None:
+        """The call is over.
+
+        Args:
+            error: What it raises, if anything.
+            said: What the answer has said of itself, in the words of `response_metadata`.
+        """
+        if self._current is None or not self.scope.is_heard(ApiCalled):
+            return
+        usage = said.get("token_usage")
+        facts = {
+            "outcome": _outcome(error),
+            "answered_by": said.get("model_name"),
+            "provider_name": said.get("provider_name"),
+            "generation_id": said.get("id"),
+            "cost_usd": usage.get("cost") if isinstance(usage, dict) else None,
+            **usage_facts(read_usage(usage)),
+        }
+        self._tell(self._current, {**facts, **_said_by(error)})
+        self._current = None
+
+    def _tell(self, exchange: Exchange, facts: dict[str, Any]) -> None:
+        first_at = self.first_content_at
+        known = {
+            "status_code": exchange.status_code,
+            "generation_id": exchange.headers.get("x-generation-id"),
+            "server_request_id": exchange.headers.get("x-request-id"),
+            "time_to_first_token_s": None if first_at is None else first_at - exchange.sent_at,
+        }
+        self.scope.tell(
+            ApiCalled,
+            model=self.model,
+            key_hint=exchange.key_hint,
+            latency_s=self.clock() - exchange.sent_at,
+            is_streamed=self.is_streamed,
+            **{**known, **present(facts)},
+        )
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return SUCCEEDED
+    return CANCELLED if isinstance(error, CANCELLING) else type(error).__name__
+
+
+def _said_by(error: BaseException | None) -> dict[str, Any]:
+    """What an error knows of the exchange that it ended."""
+    if not isinstance(error, ExternalServiceError):
+        return {}
+    usage = error.raw.get("usage") if isinstance(error.raw, dict) else None
+    facts = {
+        "status_code": error.status_code,
+        "provider_name": error.provider_name,
+        "generation_id": error.generation_id,
+        "server_request_id": error.request_id,
+        "cost_usd": error.cost_usd,
+        **usage_facts(read_usage(usage)),
+    }
+    return present(facts)
+
+
+_CURRENT: Final[ContextVar[Exchanges | None]] = ContextVar("langchain_tale_exchanges", default=None)
+
+
+@contextmanager
+def sending_for(exchanges: Exchanges | None) -> Iterator[None]:
+    """Requests that the SDK sends inside are of this call. Nothing may be yielded inside.
+
+    Args:
+        exchanges: Those of the call, or None for a request that belongs to no chat model.
+    """
+    if exchanges is None:
+        yield
+        return
+    token = _CURRENT.set(exchanges)
+    try:
+        with on_behalf_of(exchanges.scope):
+            yield
+    finally:
+        _CURRENT.reset(token)
+
+
+@contextmanager
+def exchange(request: httpx2.Request) -> Iterator[Callable[[httpx2.Response], None]]:
+    """One request of the SDK's.
+
+    Yields:
+        Who is to be told of the response, once its head has come.
+    """
+    exchanges = _CURRENT.get()
+    if exchanges is None:
+        yield lambda _: None
+        return
+    exchanges.sends(request)
+    try:
+        yield exchanges.answered
+    except BaseException as error:
+        exchanges.lost(error)
+        raise

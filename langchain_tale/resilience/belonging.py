@@ -1,0 +1,98 @@
+"""Chat models that know which run they belong to, also where they stream.
+
+langchain-core tells `_generate` its run, but not `_stream`: see `runs`.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.runnables import ensure_config
+
+from langchain_tale.resilience.runs import announced, parent_is, parent_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models import BaseChatModel as Base
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessageChunk, BaseMessage
+    from langchain_core.outputs import ChatResult
+    from langchain_core.runnables import RunnableConfig
+
+    from langchain_tale.resilience.runs import Parent
+    from langchain_tale.telemetry.scopes import Scope
+else:
+    Base = object  # a second pydantic base would bring its fields along
+
+SCOPE: str = "telemetry_scope"
+"""The argument that a policy calls its models with; see `told_to`."""
+
+
+class KnowsItsRun(Base):
+    """What a chat model needs so that `runs.parent_of` tells `_stream` its run too."""
+
+    def _announced(
+        self, config: RunnableConfig, kind: type[CallbackManager | AsyncCallbackManager]
+    ) -> tuple[RunnableConfig, Parent]:
+        """The config of a stream, and its run."""
+        return announced(config, kind)
+
+    def told_to(self, scope: Scope) -> dict[str, Any]:
+        """The arguments of a call that is an attempt of another, whose scope is told of it."""
+        return {SCOPE: scope}
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """As on any chat model; what happens belongs to its run."""
+        config, parent = self._announced(ensure_config(config), CallbackManager)
+        chunks = super().stream(input, config, **kwargs)
+        with parent_is(parent):
+            first = next(chunks, None)
+        if first is not None:
+            yield first
+        yield from chunks
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (langchain-core's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The twin of `stream`."""
+        config, parent = self._announced(ensure_config(config), AsyncCallbackManager)
+        stream = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, **kwargs))
+        async with aclosing(stream) as chunks:
+            with parent_is(parent):
+                first = await anext(chunks, None)
+            if first is not None:
+                yield first
+            async for chunk in chunks:
+                yield chunk
+
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with parent_is(parent_of(run_manager)):  # it may decide to stream
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with parent_is(parent_of(run_manager)):  # it may decide to stream
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)

@@ -1,0 +1,177 @@
+"""The walk of a call as events: the loop decides, and this tells what it decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_tale.errors import RefusedReplyError
+from langchain_tale.resilience.attempts import Turn, Walk
+from langchain_tale.telemetry.events import (
+    ALL_OPEN,
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    CallFailed,
+    ModelFellBack,
+    RetryScheduled,
+    StoryRefused,
+)
+from langchain_tale.telemetry.facts import answer_facts, failure_facts, totals
+from langchain_tale.telemetry.scopes import on_behalf_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_tale.resilience.attempts import Contender, Timing
+    from langchain_tale.resilience.policy import RetryPolicy
+    from langchain_tale.telemetry.scopes import Scope
+
+
+class ToldWalk(Walk):
+    """A walk that tells its scope of every step.
+
+    Args:
+        contenders: The models, best first.
+        policy: The limits.
+        timing: Time and chance.
+        scope: Who is told.
+        is_nested: Whether the call is itself an attempt of another policy, which tells how
+            it ended.
+    """
+
+    def __init__(
+        self,
+        contenders: Sequence[Contender | str],
+        policy: RetryPolicy,
+        timing: Timing,
+        *,
+        scope: Scope,
+        is_nested: bool = False,
+    ) -> None:
+        super().__init__(contenders, policy, timing)
+        self._scope = scope
+        self._is_nested = is_nested
+        self._answer: dict[str, Any] = {}
+
+    # ── a turn ──────────────────────────────────────────────────────────────
+
+    def begin(self) -> Turn:
+        """Start the current turn, and tell of it."""
+        before = self.log[-1].model if self.log else self._name
+        with on_behalf_of(self._scope):
+            turn = super().begin()
+        if self._name != before:
+            error = type(self.log[-1].error).__name__ if self.log else ALL_OPEN
+            facts = {"model": self._name, "from_model": before, "error": error}
+            self._scope.tell(ModelFellBack, attempt=turn.number, **facts)
+        self._scope.time_to_first_token_s = None
+        self._tell(AttemptStarted, model=self._name, wait_s=turn.wait_s)
+        return turn
+
+    def answered(
+        self, metadata: dict[str, Any], usage: Any, *, content_chars: int, is_streamed: bool
+    ) -> None:
+        """Hear what an answer says of itself, before `succeeded`."""
+        self._answer = answer_facts(
+            metadata, usage, content_chars=content_chars, is_streamed=is_streamed
+        )
+
+    def succeeded(self, **facts: Any) -> None:
+        """Log the current turn as the one that gave the answer, and tell of it."""
+        with on_behalf_of(self._scope):
+            super().succeeded(**facts)
+        if self._is_nested or not self._scope.is_heard(AttemptSucceeded):
+            return
+        attempt, (total_s, total_usd) = self.log[-1], totals(self.log)
+        self._tell(
+            AttemptSucceeded,
+            model=attempt.model,
+            answered_by=attempt.answered_by,
+            provider_name=attempt.provider_name,
+            latency_s=attempt.latency_s,
+            time_to_first_token_s=self._scope.time_to_first_token_s,
+            cost_usd=attempt.cost_usd,
+            total_latency_s=total_s,
+            total_cost_usd=total_usd,
+            **self._answer,
+        )
+
+    def failed(self, error: Exception) -> None:
+        """Log the current turn as one that gave none, and tell of it."""
+        with on_behalf_of(self._scope):
+            super().failed(error)
+        self._scope.claim(error)
+        if not self._scope.is_heard(StoryRefused):
+            return
+        attempt = self.log[-1]
+        known: dict[str, Any] = {
+            "model": attempt.model,
+            "provider_name": attempt.provider_name,
+            "cost_usd": attempt.cost_usd,
+        }
+        if isinstance(error, RefusedReplyError):
+            said: dict[str, Any] = {
+                "generation_id": error.generation_id,
+                "reason": error.told_reason,
+                "content_chars": len(error.partial_text or ""),
+            }
+            self._tell(StoryRefused, **known, **said)
+        self._tell(
+            AttemptFailed, error, **known, latency_s=attempt.latency_s, **failure_facts(error)
+        )
+
+    # ── the next turn ───────────────────────────────────────────────────────
+
+    def has_another_turn_after(self, error: BaseException) -> bool:
+        """Log the failure, and move on to the next turn if there is one; tell of both."""
+        turn, name, tries = self.turn, self._name, len(self.log)
+        has_another = super().has_another_turn_after(error)
+        is_news = len(self.log) > tries or not turn.waited_s  # else it waits on, as told before
+        if has_another and is_news:
+            self._scope.tell(
+                RetryScheduled,
+                model=name,
+                attempt=turn.number,
+                max_attempts=self.policy.max_attempts,
+                error=type(error).__name__,
+                status_code=getattr(error, "status_code", None),
+                next_model=self._name,
+                wait_s=self.turn.wait_s,
+            )
+        return has_another
+
+    def outcome(self, error: Exception) -> Exception:
+        """What to raise, once it is told."""
+        final = super().outcome(error)
+        self._scope.claim(final)
+        if final is not error:
+            final.__cause__ = error  # as `raise … from` will do, after it was told
+        if not self._is_nested and self._scope.is_heard(CallFailed):
+            self._tell_of_failure(final)
+        return final
+
+    def _tell_of_failure(self, final: Exception) -> None:
+        last = (self.log[-1].error if self.log else None) or final
+        facts, (total_s, total_usd) = failure_facts(last), totals(self.log)
+        self._scope.tell(
+            CallFailed,
+            final,
+            model=self.log[-1].model if self.log else getattr(final, "model", None),
+            attempts=len(self.log),
+            error=type(final).__name__,
+            last_error=facts["error"],
+            error_type=facts["error_type"],
+            status_code=facts["status_code"],
+            latency_s=total_s,
+            cost_usd=total_usd,
+        )
+
+    @property
+    def _name(self) -> str:
+        """Whose turn it is."""
+        return self._models[self.turn.model_index].name
+
+    def _tell(self, kind: Any, cause: Exception | None = None, **facts: Any) -> None:
+        """Tell of the current turn."""
+        numbers = {"attempt": self.turn.number, "max_attempts": self.policy.max_attempts}
+        self._scope.tell(kind, cause, **numbers, **facts)

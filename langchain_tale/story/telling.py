@@ -1,0 +1,33 @@
+"""`StoryTold`: how long a story is and what it took; never a word of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_tale.telemetry.events import StoryTold
+from langchain_tale.telemetry.facts import totals, usage_facts
+
+if TYPE_CHECKING:
+    from langchain_tale.story.result import StoryGenerationResult
+    from langchain_tale.telemetry.scopes import Scope
+
+
+def tell_of(story: StoryGenerationResult, scope: Scope) -> None:
+    """Tell a scope that a story is whole."""
+    if not scope.is_heard(StoryTold):
+        return
+    info = story.generation_info or {}
+    _, total_usd = totals(story.attempts)
+    scope.tell(
+        StoryTold,
+        model=str(story.model),
+        provider_name=info.get("provider_name"),
+        generation_id=story.generation_id,
+        attempts=len(story.attempts) or 1,
+        latency_s=story.latency_s,
+        **usage_facts(story.usage),
+        cost_usd=story.cost_usd if total_usd is None else total_usd,
+        content_chars=len(story.content),
+        content_words=len(story.content.split()),
+        is_cut_off=story.is_cut_off,
+    )

@@ -1,0 +1,86 @@
+"""Who hears of events: the logger `langchain_tale`, and whoever listens in this process.
+
+Importing this configures nothing: no handler, no level. Where neither the logger nor anybody
+listens, an event need not even be made; `is_heard` tells.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_tale.telemetry.events import Event
+
+LOGGER: Final = logging.getLogger("langchain_tale")
+
+_listeners: tuple[Callable[[Event], object], ...] = ()
+_lock: Final = threading.Lock()
+
+
+def listen(callback: Callable[[Event], object]) -> Callable[[], None]:
+    """Have every event of this process handed to a function.
+
+    It is called where the event happens, in whatever thread or task that is, and so should be
+    quick. An exception of its own is logged and breaks nothing.
+
+    Args:
+        callback: Called with each event.
+
+    Returns:
+        A function that ends it; calling it again does nothing.
+
+    Example:
+        >>> from langchain_tale.telemetry.events import CircuitClosed
+        >>> stop = listen(print)
+        >>> emit(CircuitClosed(model="openai/gpt-4o", base_url="https://openrouter.ai/api/v1"))
+        the circuit of openai/gpt-4o closed; it is asked again
+        >>> stop()
+    """
+    global _listeners  # noqa: PLW0603 (one list for the process, replaced whole: readers need no lock)
+
+    def own(event: Event) -> object:  # the same callback may listen twice
+        return callback(event)
+
+    with _lock:
+        _listeners = (*_listeners, own)
+
+    def stop() -> None:
+        global _listeners  # noqa: PLW0603 (as above)
+        with _lock:
+            _listeners = tuple(each for each in _listeners if each is not own)
+
+    return stop
+
+
+def is_heard(kind: type[Event]) -> bool:
+    """Whether a log or a listener takes events of this kind: else none need be made."""
+    return bool(_listeners) or LOGGER.isEnabledFor(kind.level)
+
+
+def emit(event: Event, *, error: BaseException | None = None) -> None:
+    """Hand an event to the logger `langchain_tale` and to all listeners. Never raises.
+
+    The log record's message is the event itself, formatted by whoever prints it; the record
+    has it as `event` too, and the exception that belongs to it as `error`.
+
+    Args:
+        event: What happened.
+        error: The exception that it tells of.
+    """
+    if LOGGER.isEnabledFor(event.level):
+        facts = {"event": event} if error is None else {"event": event, "error": error}
+        record = LOGGER.makeRecord(
+            LOGGER.name, event.level, "", 0, event, (), None, event.name, facts
+        )
+        LOGGER.handle(record)
+    for listener in _listeners:
+        try:
+            listener(event)
+        except Exception as mistake:  # noqa: BLE001 (a listener's mistake is not the call's)
+            LOGGER.error(  # noqa: TRY400 (its class alone: its words may quote anything)
+                "A listener raised %s at %s.", type(mistake).__name__, event.name
+            )

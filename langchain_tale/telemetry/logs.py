@@ -1,0 +1,187 @@
+"""Events as lines: JSON for machines, and something to read for people at a terminal."""
+
+from __future__ import annotations
+
+import json as json_
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pythonjsonlogger.json import JsonFormatter
+
+from langchain_tale.errors import ConfigurationError
+from langchain_tale.telemetry.chains import (
+    cause_of,
+    chain_text,
+    summary,
+    told,
+    without_secrets,
+)
+from langchain_tale.telemetry.disclosure import ALLOWED
+from langchain_tale.telemetry.emitting import LOGGER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+    from langchain_tale.telemetry.events import Event
+
+_RENAMED: Final = {
+    "provider_name": "provider",
+    "status_code": "status",
+    "error": "error_type",
+    "error_type": "server_error_type",
+    "last_error": "last_error_type",
+}
+_SHORT_ID_CHARS: Final = 8
+
+
+def configure_logging(
+    level: str | int = "INFO",
+    json: bool | None = None,  # noqa: FBT001 (read aloud: configure_logging("INFO", json=True))
+    stream: TextIO | None = None,
+    *,
+    log_prompts: bool = False,
+    log_responses: bool = False,
+) -> None:
+    """Print what happens: one line for each event. Only the logger `langchain_tale` is touched.
+
+    Called again it replaces what it did before. Events are told at DEBUG (each attempt and
+    request), INFO (success), WARNING (a failure that is recovered from) and ERROR (no attempt
+    is left). Keys, prompts, children's names and answers are in no line, unless asked for here.
+
+    Args:
+        level: The least level to print, by name or number.
+        json: One flat JSON object a line; False for lines to read; None for those where the
+            stream is a terminal, else JSON.
+        stream: Where to; stderr by default.
+        log_prompts: Print what ChatOpenRouter sends too, at INFO, cut to 500 characters.
+        log_responses: Print whole answers of OpenRouter too, at DEBUG.
+
+    Raises:
+        ConfigurationError: There is no such level.
+
+    Example:
+        ```python
+        configure_logging("INFO", json=True)
+        configure_logging("DEBUG", stream=open("stories.log", "a"))
+        ```
+    """
+    known = _level(level)
+    target = sys.stderr if stream is None else stream
+    as_json = not _is_terminal(target) if json is None else json
+    handler = TaleHandler(target)
+    handler.setFormatter(JsonLines() if as_json else ConsoleLines())
+    for old in [each for each in LOGGER.handlers if isinstance(each, TaleHandler)]:
+        LOGGER.removeHandler(old)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(known)
+    LOGGER.propagate = False  # handlers of the root logger would print each line again
+    ALLOWED.prompts, ALLOWED.responses = log_prompts, log_responses
+
+
+class TaleHandler(logging.StreamHandler[Any]):
+    """The handler that `configure_logging` adds, and knows again."""
+
+
+def _level(level: str | int) -> int:
+    names = logging.getLevelNamesMapping()
+    found = level if isinstance(level, int) else names.get(str(level).upper())
+    if found is None or isinstance(found, bool):
+        msg = "configure_logging: level must be DEBUG, INFO, WARNING, ERROR, CRITICAL or a number."
+        raise ConfigurationError(msg)
+    return found
+
+
+def _is_terminal(stream: Any) -> bool:
+    is_terminal = getattr(stream, "isatty", None)
+    return bool(is_terminal and is_terminal())
+
+
+class JsonLines(JsonFormatter):
+    """One flat JSON object a line.
+
+    `timestamp` (UTC, to the millisecond), `level`, `event`, `message`, then the facts of the
+    event under their names in logs, and of an error `error_message` and `exception`, its chain.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(json_serializer=_serialized)
+
+    def add_fields(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],  # noqa: ARG002 (it would have an exception as it is)
+    ) -> None:
+        """The row of a record."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        event: Event | None = getattr(record, "event", None)
+        log_data["timestamp"] = moment.replace("+00:00", "Z")
+        log_data["level"] = record.levelname
+        log_data["event"] = record.name if event is None else event.name
+        log_data["message"] = without_secrets(record.message)
+        log_data |= _row_of(event) if event is not None else getattr(record, "private", {})
+        if (error := _error_of(record)) is not None:
+            log_data |= {"error_message": told(error), "exception": chain_text(error)}
+
+
+class ConsoleLines(logging.Formatter):
+    """Lines to read: the local time, the level, the sentence, and the beginning of the id."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and below it why an exception came to be."""
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        clock = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
+        line = f"{clock} {record.levelname:<7} {without_secrets(record.getMessage())}"
+        return "\n".join([line + _which(record), *_why(record)])
+
+
+def _row_of(event: Event) -> dict[str, Any]:
+    facts = event.to_dict()
+    row = {_RENAMED.get(name, name): _short(name, fact) for name, fact in facts.items()}
+    row.pop("time", None)  # `timestamp` says it
+    counts = [row[name] for name in ("input_tokens", "output_tokens") if name in row]
+    return {**row, "tokens": sum(counts)} if counts else row
+
+
+def _short(name: str, fact: Any) -> Any:
+    """Seconds to a tenth of a millisecond, dollars to a millionth of a millicent."""
+    if not isinstance(fact, float):
+        return fact
+    return round(fact, 4 if name.endswith("_s") else 11)
+
+
+def _error_of(record: logging.LogRecord) -> BaseException | None:
+    error: BaseException | None = getattr(record, "error", None)
+    return record.exc_info[1] if error is None and record.exc_info else error
+
+
+def _which(record: logging.LogRecord) -> str:
+    """What a person wants to know besides the sentence."""
+    private = getattr(record, "private", {})
+    event: Event | None = getattr(record, "event", None)
+    known = private.get("request_id") if event is None else event.request_id
+    text = private.get("prompt") or private.get("response")
+    return (f": {text}" if text else "") + (f"  [{known[:_SHORT_ID_CHARS]}]" if known else "")
+
+
+def _why(record: logging.LogRecord) -> Iterator[str]:
+    """Errors of events in a line each, newest first; of all else the whole chain."""
+    error, seen = _error_of(record), set[int]()
+    if error is not None and not hasattr(record, "event"):
+        yield chain_text(error)
+        return
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield f"    {summary(error)}".replace("\n", "\n    ")
+        error, _ = cause_of(error)
+
+
+_ENCODE: Final = json_.JSONEncoder(default=str, separators=(", ", ": ")).encode
+
+
+def _serialized(row: Any, **_: Any) -> str:
+    """One encoder for all lines; `json.dumps` would make one for each."""
+    return _ENCODE(row)

@@ -1,0 +1,211 @@
+"""On whose behalf something happens: a logical call, its request id and its LangChain run.
+
+Events reach the log and the listeners at once. LangChain's handlers may be coroutines, while
+the loop's arithmetic is not: what they are to hear waits until `flush` or `aflush`, which the
+call does whenever it may wait anyway.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import UUID  # noqa: TC003 (a protocol's fields)
+
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    CallbackManager,
+)
+
+from langchain_tale.errors import ExternalServiceError
+from langchain_tale.telemetry.context import current_request_id, request_id_for
+from langchain_tale.telemetry.emitting import emit, is_heard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from langchain_core.runnables import RunnableConfig
+
+    from langchain_tale.telemetry.events import Event
+
+
+class Run(Protocol):
+    """A LangChain run, as far as events need it."""
+
+    @property
+    def run_id(self) -> UUID:
+        """Its id."""
+
+    @property
+    def handlers(self) -> Sequence[BaseCallbackHandler]:
+        """Who is to hear of it."""
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """Its tags."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Its metadata, of which `request_id` counts."""
+
+
+class Scope:
+    """What belongs together: one request id, and one run where there is one.
+
+    Attributes:
+        request_id: The caller's id, or the one that was made.
+        run_id: LangChain's id of the run, or None.
+        time_to_first_token_s: Of the attempt under way, once there was content.
+    """
+
+    __slots__ = (
+        "_handlers",
+        "_metadata",
+        "_pending",
+        "_tags",
+        "request_id",
+        "run_id",
+        "time_to_first_token_s",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        run_id: UUID | None = None,
+        *,
+        handlers: Sequence[BaseCallbackHandler] = (),
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.run_id = run_id
+        self.time_to_first_token_s: float | None = None
+        self._handlers = [each for each in handlers if _hears(each)] if run_id else []
+        self._tags = tags
+        self._metadata = metadata
+        self._pending: list[Event] = []
+
+    @classmethod
+    def of(cls, run: Run | None, *, within: Scope | None = None, to_handlers: bool = True) -> Self:
+        """The scope of a run.
+
+        Args:
+            run: The run, or None where nobody traces.
+            within: The scope around it, whose request id it shares.
+            to_handlers: Whether the run's handlers hear of what happens.
+        """
+        metadata = None if run is None else run.metadata
+        known = request_id_for(metadata) if within is None else within.request_id
+        if run is None:
+            return cls(known)
+        handlers = run.handlers if to_handlers else ()
+        return cls(known, run.run_id, handlers=handlers, tags=run.tags, metadata=run.metadata)
+
+    @classmethod
+    def of_step(cls, config: RunnableConfig) -> Self:
+        """The scope of the step of a chain that was given `config`."""
+        manager: Any = config.get("callbacks")  # a manager, as langchain-core gives it to a step
+        known = request_id_for(config.get("metadata"))
+        if not isinstance(manager, CallbackManager | AsyncCallbackManager):
+            return cls(known)
+        return cls(
+            known,
+            manager.parent_run_id,
+            handlers=manager.handlers,
+            tags=manager.tags,
+            metadata=manager.metadata,
+        )
+
+    def is_heard(self, kind: type[Event]) -> bool:
+        """Whether anybody hears events of a kind; else their facts need not be gathered."""
+        return bool(self._handlers and kind.is_custom) or is_heard(kind)
+
+    def tell(self, kind: type[Event], cause: BaseException | None = None, /, **facts: Any) -> None:
+        """Emit an event of a kind, if anybody hears it.
+
+        Args:
+            kind: What happened.
+            cause: The exception that it tells of.
+            **facts: The event's own fields.
+        """
+        if not self.is_heard(kind):
+            return
+        run_id = None if self.run_id is None else str(self.run_id)
+        event = kind(request_id=self.request_id, run_id=run_id, **facts)
+        emit(event, error=cause)
+        if self._handlers and kind.is_custom:
+            self._pending.append(event)
+
+    def claim(self, error: BaseException | None) -> None:
+        """Note the request id on an error that leaves the call."""
+        if isinstance(error, ExternalServiceError):
+            error.client_request_id = error.client_request_id or self.request_id
+
+    def flush(self) -> None:
+        """Hand LangChain's handlers what they have not heard yet."""
+        if not self._pending:
+            return
+        manager = CallbackManager(**self._manager_arguments())
+        for event in self._taken():
+            manager.on_custom_event(event.custom_name, event.to_dict(), run_id=self.run_id)
+
+    async def aflush(self) -> None:
+        """The twin of `flush`: handlers that are coroutines are awaited."""
+        if not self._pending:
+            return
+        manager = AsyncCallbackManager(**self._manager_arguments())
+        for event in self._taken():
+            await manager.on_custom_event(event.custom_name, event.to_dict(), run_id=self.run_id)
+
+    def _taken(self) -> list[Event]:
+        taken, self._pending = self._pending, []
+        return taken
+
+    def _manager_arguments(self) -> dict[str, Any]:
+        return {
+            "handlers": self._handlers,
+            "tags": list(self._tags),
+            "metadata": dict(self._metadata or {}),
+        }
+
+
+# ── what happens deep below a call ──────────────────────────────────────────
+
+_CURRENT: Final[ContextVar[Scope | None]] = ContextVar("langchain_tale_scope", default=None)
+
+
+class on_behalf_of:  # noqa: N801 (used as a function; a generator would take twice as long)
+    """What `tell` tells inside belongs to a scope. Nothing may be yielded inside."""
+
+    __slots__ = ("_scope", "_token")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._token = _CURRENT.set(self._scope)
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)
+
+
+def tell(kind: type[Event], /, **facts: Any) -> None:
+    """Emit an event on behalf of the call around us, or of nobody in particular."""
+    scope = _CURRENT.get()
+    if scope is not None:
+        scope.tell(kind, **facts)
+    elif is_heard(kind):
+        emit(kind(request_id=current_request_id(), **facts))
+
+
+# ── who hears ───────────────────────────────────────────────────────────────
+
+_DEAF: Final = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_custom_event)
+
+
+def _hears(handler: BaseCallbackHandler) -> bool:
+    """Whether a handler does anything with custom events; most do not."""
+    own = getattr(handler.on_custom_event, "__func__", handler.on_custom_event)
+    return own not in _DEAF and not handler.ignore_custom_event
