@@ -207,3 +207,52 @@ def test_ctrl_c_is_told_how_to_go_on(
     assert again.ended()["told"] == 2_000
     assert [row["line"] for row in rows(out)] == list(range(1, 2_001))
     assert set(server.asked().values()) == {1}
+
+
+INTERRUPTED: Final = """
+import asyncio, signal, sys
+from langchain_core.runnables import RunnableLambda
+from langchain_tale import StoryGenerationResult, tell_all
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+async def tell(request):
+    if request.theme == "fox 100":
+        print("ready", flush=True)
+        await asyncio.sleep(600)
+    return StoryGenerationResult("Once.", "a/b", {})
+
+def run():
+    themes = [f"fox {n}" for n in range(1, 201)]
+    tell_all(themes, out=sys.argv[1], chain=RunnableLambda(tell), concurrency=1)
+
+async def in_a_notebook():
+    run()
+
+try:
+    if sys.argv[2] == "notebook":  # whose loop leaves Ctrl-C to Python
+        asyncio.new_event_loop().run_until_complete(in_a_notebook())
+    run()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("where", ["script", "notebook"])
+def test_ctrl_c_in_python_is_a_keyboard_interrupt_and_loses_nothing(
+    tmp_path: Path, where: str
+) -> None:
+    out = tmp_path / "stories.jsonl"
+    command = [sys.executable, "-c", INTERRUPTED, str(out), where]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+
+    process.send_signal(signal.SIGINT)
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    assert (said, process.returncode) == ("interrupted\n", 0)
+    assert [row["line"] for row in rows(out)] == list(range(1, 100))
