@@ -142,7 +142,8 @@ def tell_all(
             way have had ten seconds, 2 to stop now.
         config: LangChain's config for each story, e.g. callbacks.
         timing: Clock and sleep, for tests.
-        **chain_options: For `create_story_chain`: `retry`, `zdr`, `api_key`, `cache`, …
+        **chain_options: For `create_story_chain`: `retry`, `checks`, `api_key`, `cache`, …; also
+            a `budget` that others share, which stops the run once it is spent.
 
     Returns:
         What has come of it. A run that stops before its end returns too: see `stopped`.
@@ -255,6 +256,7 @@ def _summary(run: Run, book: Memory | Ledger, tally: Tally, duration_s: float) -
         tries=tally.tries,
         cached=tally.cached,
         cut_off=tally.cut_off,
+        best_effort=tally.best_effort,
         unpriced=tally.unpriced,
         p50_s=latencies.percentile(50),
         p95_s=latencies.percentile(95),
