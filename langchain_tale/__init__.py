@@ -6,6 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_tale.bulk.summary import BulkSummary
+    from langchain_tale.bulk.telling import atell_all, tell_all
+    from langchain_tale.caching.shared import RedisStoryCache
+    from langchain_tale.caching.sqlite import StoryCache
     from langchain_tale.catalogue import ModelInfo, OpenRouterModel
     from langchain_tale.client import OpenRouterClient
     from langchain_tale.errors import (
@@ -46,6 +50,7 @@ __all__ = [
     "BreakerPolicy",
     "Budget",
     "BudgetSpentError",
+    "BulkSummary",
     "ChatOpenRouter",
     "ConfigurationError",
     "ExternalServiceError",
@@ -53,10 +58,12 @@ __all__ = [
     "ModelWeights",
     "OpenRouterClient",
     "OpenRouterModel",
+    "RedisStoryCache",
     "RequestGuard",
     "ResilientChatModel",
     "RetryPolicy",
     "Story",
+    "StoryCache",
     "StoryGenerationResult",
     "StoryMetrics",
     "StoryReport",
@@ -66,6 +73,7 @@ __all__ = [
     "UnfitRequestError",
     "UnfitStoryError",
     "achoose_models",
+    "atell_all",
     "check_story",
     "choose_models",
     "circuits",
@@ -75,10 +83,15 @@ __all__ = [
     "get_settings",
     "request_id",
     "reset_circuits",
+    "tell_all",
 ]
 
 # Each name is imported when it is first used: the openai SDK alone takes a second or two.
 _HOMES = {
+    "bulk.summary": ("BulkSummary",),
+    "bulk.telling": ("atell_all", "tell_all"),
+    "caching.shared": ("RedisStoryCache",),
+    "caching.sqlite": ("StoryCache",),
     "catalogue": ("ModelInfo", "OpenRouterModel"),
     "client": ("OpenRouterClient",),
     "errors": (

@@ -5,6 +5,7 @@ TaleError                            `except TaleError` catches ours, and only o
 ├── ConfigurationError               nothing was sent: no key, a bad setting (a ValueError)
 │   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
 ├── BudgetSpentError                 not sent: a `Budget` of the caller's is spent; `attempts`
+├── OutputError                      a file cannot be written, or is not what it should be
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
     │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
@@ -130,6 +131,10 @@ class UnfitRequestError(ConfigurationError):
         super().__init__(message)
         self.theme = theme
         self.field = field
+
+
+class OutputError(TaleError):
+    """A file cannot be written, or is not what it should be."""
 
 
 LoggedError = Annotated[

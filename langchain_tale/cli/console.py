@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from langchain_tale.errors import TaleError
+from langchain_tale.errors import OutputError, TaleError
 from langchain_tale.settings import get_settings
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ class EngineName(StrEnum):
     SCRIPTED = "scripted"
 
 
-class OutputError(TaleError):
-    """A file cannot be written."""
-
-
 def say(text: str, *, style: str | None = None) -> None:
     """A line on stderr."""
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(text, style=style)
@@ -45,6 +41,15 @@ def say(text: str, *, style: str | None = None) -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
+    """As `noted_signals`; having been told to stop is raised at the end."""
+    with noted_signals() as received:
+        yield received
+    if received:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
     """Collect Ctrl-C and a supervisor's SIGTERM, also where we were started deaf to them.
 
     A shell that starts a program with `&` has it ignore SIGINT, and Python leaves it so. The
@@ -61,17 +66,17 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-    if received:
-        raise KeyboardInterrupt
 
 
 @contextmanager
-def story_chain(models: list[str]) -> Iterator[Runnable[Any, StoryGenerationResult]]:
+def story_chain(
+    models: list[str], **options: Any
+) -> Iterator[Runnable[Any, StoryGenerationResult]]:
     """A chain on OpenRouter, or without a key on the local model."""
     from langchain_tale.story.chain import create_story_chain  # noqa: PLC0415 (slow to import)
 
     if get_settings().ai_service.api_key is not None:
-        yield create_story_chain(models or None)
+        yield create_story_chain(models or None, **options)
         return
     instead = f" instead of {', '.join(models)}" if models else ""
     told = f"a small model on this machine tells it{instead}"
@@ -79,7 +84,8 @@ def story_chain(models: list[str]) -> Iterator[Runnable[Any, StoryGenerationResu
     with open_sandbox(EngineName.LLAMA) as server:
         from langchain_tale.sandbox import LOCAL_MODEL  # noqa: PLC0415 (an extra)
 
-        yield create_story_chain(LOCAL_MODEL, api_key=server.api_key, base_url=server.base_url)
+        options |= {"api_key": server.api_key, "base_url": server.base_url}
+        yield create_story_chain(LOCAL_MODEL, **options)
 
 
 @contextmanager

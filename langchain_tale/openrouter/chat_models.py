@@ -34,6 +34,7 @@ from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cach
 from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
+from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 from langchain_tale.resilience.runs import Parent, named, parent_of
 from langchain_tale.telemetry.disclosure import log_prompt
 from langchain_tale.telemetry.scopes import Scope
@@ -54,7 +55,7 @@ COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
 
 
-class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
+class ChatOpenRouter(KnowsItsRun, Recalling, ConnectedChatModel):
     """A chat model on OpenRouter.
 
     Everything of LangChain's chat models is here: `invoke`, `batch`, `stream` and their
@@ -269,6 +270,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
             asking.body = lambda: body
             return asking.whole(protocol.read_reply(body, source))
 
+    @recalled
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -289,6 +291,7 @@ class ChatOpenRouter(KnowsItsRun, ConnectedChatModel):
                         yield asking.chunk(chunk)
                 yield asking.last_chunk(reader.finish())
 
+    @arecalled
     async def _astream(
         self,
         messages: list[BaseMessage],

@@ -31,6 +31,7 @@ from langchain_tale.resilience.composing import (
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
 from langchain_tale.resilience.members import Member, facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 from langchain_tale.resilience.revising import Revising
 from langchain_tale.resilience.runs import parent_of
 from langchain_tale.resilience.streams import Streaming
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.runs import Parent
 
 
-class ResilientChatModel(KnowsItsRun, BaseChatModel):
+class ResilientChatModel(KnowsItsRun, Recalling):
     """Chat models that are tried as a policy says, and together are one chat model.
 
     Give it to anything that takes a chat model: `prompt | model | parser`, agents, tools,
@@ -179,6 +180,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
 
+    @recalled
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -191,6 +193,7 @@ class ResilientChatModel(KnowsItsRun, BaseChatModel):
         with call:
             yield from self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
 
+    @arecalled
     async def _astream(
         self,
         messages: list[BaseMessage],

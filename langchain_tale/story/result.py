@@ -44,11 +44,12 @@ class StoryGenerationResult(Readable):
             `native_finish_reason`, `native_tokens_prompt`, `native_tokens_completion`,
             `total_cost` in USD. None while a streamed story is still growing.
         title: The title, or None where the model gave none.
-        cost_usd: What the answer cost, or None where the server did not say.
+        cost_usd: What the answer cost, or None where the server did not say; 0 from a cache.
         usage: Tokens, or None where the server did not say.
         latency_s: Seconds from the first request to the end of the answer, waits included.
         attempts: Every request that was made, failed ones first.
         report: What the checks measured, or None where none were made.
+        is_cached: It was told before: by LangChain's cache, or OpenRouter's own.
     """
 
     content: str
@@ -60,6 +61,7 @@ class StoryGenerationResult(Readable):
     usage: UsageMetadata | None = field(default=None, kw_only=True)
     latency_s: float | None = field(default=None, kw_only=True)
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
+    is_cached: bool = field(default=False, kw_only=True)
     report: StoryReport | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
@@ -261,6 +263,7 @@ def story_result(
         usage=getattr(message, "usage_metadata", None),
         latency_s=round(sum(a.waited_s + a.latency_s for a in attempts), 3) if attempts else None,
         attempts=attempts,
+        is_cached=bool(metadata.get("is_cached")) or metadata.get("cache_status") == "HIT",
     )
 
 

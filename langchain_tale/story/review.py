@@ -95,7 +95,6 @@ class Review:
             update={
                 "accept": both(model.accept, editor),
                 "revising": editor,
-                "cache": False,  # a cache would hand on what nobody has read
             }
         )
         return BestEffort(prompt | within(budget, asking) | parser, editor, self.on_unfit, scope)

@@ -2,7 +2,7 @@
 
 Every Russian syllable has one vowel letter, so counting them is exact. English spelling is not
 that kind. The rules below count groups of vowels, leave out the silent e and part the vowels
-that are spoken apart; on the first pronunciations of the CMU dictionary they are right for
+that are spoken apart; by the CMU pronouncing dictionary they are right for
 99 % of the words of children's stories (`tests/benchmarks/syllables.py` measures it).
 """
 

@@ -1,0 +1,1 @@
+"""Many stories: runs of any size that lose and repeat nothing."""

@@ -1,0 +1,60 @@
+"""What a run may cost: money is set aside for what is under way; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_tale.errors import Attempt
+
+FEELERS: Final = 4
+"""How many may start before anything is known of what a story costs."""
+_ROUNDING_USD: Final = 1e-9
+"""Sums of floats are not exact; no model costs so little."""
+
+
+@dataclass(slots=True)
+class Purse:
+    """What has been spent, and whether there is enough for one more.
+
+    A request is expected to cost the mean of those before it. So the last cents are given out
+    one by one, and the limit is passed by no more than stories under way cost above the mean.
+
+    Attributes:
+        limit_usd: What may be spent; None for no limit.
+        spent_usd: What was spent, on tries that failed too.
+        tellings: How many requests that was spent on.
+    """
+
+    limit_usd: float | None = None
+    spent_usd: float = 0.0
+    tellings: int = 0
+
+    @property
+    def expected_usd(self) -> float:
+        """What one more will cost, as far as is known."""
+        return self.spent_usd / self.tellings if self.tellings else 0.0
+
+    def may_start(self, in_flight: int) -> bool:
+        """Whether there is money for one more request beside those that are under way."""
+        if self.limit_usd is None:
+            return True
+        if not self.tellings:
+            return in_flight < FEELERS
+        if not self.spent_usd:
+            return True
+        needed_usd = self.spent_usd + (in_flight + 1) * self.expected_usd
+        return needed_usd <= self.limit_usd + _ROUNDING_USD
+
+    def spend(self, usd: float) -> None:
+        """A telling is over, and has cost so much."""
+        self.spent_usd += usd
+        self.tellings += 1
+
+
+def cost_of(tries: Sequence[Attempt], known_usd: float | None = None) -> float:
+    """What a telling has cost: its tries, or the answer where they say nothing."""
+    return max(sum(tried.cost_usd or 0.0 for tried in tries), known_usd or 0.0)
