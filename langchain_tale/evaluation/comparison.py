@@ -62,7 +62,7 @@ class Comparison:
         return self._summaries
 
     def front(self) -> tuple[str, ...]:
-        """The models that no other beats in quality, speed and price at once.
+        """The models that no other equals in quality, speed and price at once and beats in one.
 
         Judged by the shares and medians alone, however unsure they are.
         """

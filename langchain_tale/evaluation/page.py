@@ -7,15 +7,17 @@ came from a model or a server is escaped.
 from __future__ import annotations
 
 from html import escape
+from math import log
 from typing import TYPE_CHECKING, Final
 
 from langchain_tale.evaluation import wording
 from langchain_tale.evaluation.records import checks_of
+from langchain_tale.evaluation.statistics import is_wide
 from langchain_tale.evaluation.table import best_first, counts_of
 from langchain_tale.evaluation.theme import STYLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from langchain_tale.evaluation.comparison import Comparison
     from langchain_tale.evaluation.row import Row
@@ -43,7 +45,8 @@ _LEGEND: Final = (
     "Fit: stories that pass all checks, of all that were asked for, with Wilson's 95 % interval; "
     "a failure is no fit story. Score: share of the checks' bounds that are kept, by weight. "
     "Score, seconds and cost: the median of stories told, with quartiles. A filled dot: no other "
-    "model is fitter, quicker and cheaper."
+    "model is as fit, as quick and as cheap. Amounts that differ more than twentyfold are on a "
+    "logarithmic line."
 )
 
 
@@ -74,8 +77,8 @@ def _when(rows: Sequence[Row]) -> str:
 def _models(comparison: Comparison) -> Iterator[str]:
     summaries = best_first(comparison.summary())
     front = frozenset(comparison.front())
-    latest = _most(each.latency_s for each in summaries)
-    dearest = _most(each.cost_usd for each in summaries)
+    pace = _line([each.latency_s for each in summaries])
+    price = _line([each.cost_usd for each in summaries])
     yield '<div class="wide"><table><thead><tr>'
     for heading in ("model", "fit", "score", "seconds", "cost of a story", "in all", "failed"):
         yield f'<th scope="col">{heading}</th>'
@@ -84,25 +87,38 @@ def _models(comparison: Comparison) -> Iterator[str]:
         dot = "dot" if each.model in front else "dot hollow"
         yield (
             f'<tr><th scope="row">{escape(each.model)}</th>'
-            f"{_bar(each.share_fit, 1.0, wording.fit_words(each), f'blue {dot}')}"
-            f"{_bar(each.score, 1.0, wording.score_words(each.score), f'green {dot}')}"
-            f"{_bar(each.latency_s, latest, wording.seconds_words(each.latency_s), f'red {dot}')}"
-            f"{_bar(each.cost_usd, dearest, wording.cost_words(each.cost_usd), f'amber {dot}')}"
+            f"{_bar(each.share_fit, _share, wording.fit_words(each), f'blue {dot}')}"
+            f"{_bar(each.score, _share, wording.score_words(each.score), f'green {dot}')}"
+            f"{_bar(each.latency_s, pace, wording.seconds_words(each.latency_s), f'red {dot}')}"
+            f"{_bar(each.cost_usd, price, wording.cost_words(each.cost_usd), f'amber {dot}')}"
             f"<td>{wording.usd(each.total_usd)}</td>"
             f"<td>{escape(wording.counted_words(each.errors)) or '0'}</td></tr>"
         )
     yield "</tbody></table></div>"
 
 
-def _most(spreads: Iterable[Spread | None]) -> float:
-    return max((spread.high for spread in spreads if spread is not None), default=0.0) or 1.0
+def _share(part: float) -> float:
+    return 100 * part
 
 
-def _bar(spread: Spread | None, most: float, words: str, kind: str) -> str:
-    """An interval on a line from nothing to the most, and its words."""
+def _line(spreads: Sequence[Spread | None]) -> Callable[[float], float]:
+    """Where an amount is on a line from nothing to the most, in percent.
+
+    Where amounts differ much, the line is logarithmic and begins with the least.
+    """
+    ends = [end for spread in spreads for end in (spread or ())]
+    most = max(ends, default=0.0) or 1.0
+    if not is_wide(spreads):
+        return lambda amount: 100 * amount / most
+    least = min(ends)
+    return lambda amount: 100 * log(amount / least) / log(most / least)
+
+
+def _bar(spread: Spread | None, on: Callable[[float], float], words: str, kind: str) -> str:
+    """An interval on a line, and its words."""
     if spread is None:
         return f'<td class="soft">{escape(words)}</td>'
-    low, middle, high = (100 * end / most for end in spread)
+    low, middle, high = map(on, spread)
     return (
         f'<td><span class="track {kind.split(maxsplit=1)[0]}" aria-hidden="true">'
         f'<i style="left:{low:.1f}%;width:{high - low:.1f}%"></i>'

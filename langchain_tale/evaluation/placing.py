@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WIDTH, _HEIGHT = 13.0, 11.0
+_WIDTH, _HEIGHT = 12.0, 9.0
 """Points that a number of two digits takes."""
-_MARK: Final = 6.0
-"""Half the width of a mark, its edge included."""
-_RADII: Final = (12.0, 16.0, 22.0, 30.0, 40.0, 52.0, 66.0)
-_ANGLES: Final = tuple(pi / 4 + turn * pi / 8 for turn in range(16))
+_MARK: Final = 4.5
+"""Half the width of a mark."""
+_RADII: Final = (14.0, 18.0, 23.0, 30.0, 40.0, 52.0, 66.0)
+_DIAGONALS: Final = (pi / 4, 3 * pi / 4, 5 * pi / 4, 7 * pi / 4)
+"""The first to be tried: the bars of a mark go across and up."""
+_ANGLES: Final = (*_DIAGONALS, *(turn * pi / 8 for turn in range(16)))
 
 
 class Box(NamedTuple):

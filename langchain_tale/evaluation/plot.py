@@ -11,16 +11,19 @@ blindness; and filled or hollow says the same without any colour.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from math import hypot
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.evaluation.placing import Box, places_of
+from langchain_tale.evaluation.statistics import is_wide
 from langchain_tale.evaluation.table import best_first, counts_of
 from langchain_tale.evaluation.wording import usd
 
 try:
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 except ImportError:
     _msg = "plot needs an extra: pip install 'langchain-tale[notebook]'."
     raise ConfigurationError(_msg) from None
@@ -44,8 +47,6 @@ GREEN: Final = "#009E73"
 ORANGE: Final = "#E69F00"
 LINE_IN: Final = 0.27
 """Inches for each model."""
-WIDE: Final = 20.0
-"""Amounts that differ more than so many times are drawn on a logarithmic axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,17 @@ class _Panel:
     is_usd: bool = False
 
 
-_FIT: Final = _Panel("fit stories (95 %)", BLUE, lambda each: each.share_fit, is_share=True)
+class _Mark(NamedTuple):
+    """A model among the axes."""
+
+    number: str
+    x: float
+    y: float
+
+
+_FIT: Final = _Panel(
+    "fit stories (95 % interval)", BLUE, lambda each: each.share_fit, is_share=True
+)
 _SCORE: Final = _Panel("score (quartiles)", GREEN, lambda each: each.score, is_share=True)
 _LATENCY: Final = _Panel("seconds (quartiles)", VERMILION, lambda each: each.latency_s)
 _COST: Final = _Panel("USD a story (quartiles)", ORANGE, lambda each: each.cost_usd, is_usd=True)
@@ -82,12 +93,16 @@ def figure_of(comparison: Comparison) -> Figure:
     parts: Any = figure.subfigures(2, 1, height_ratios=[dots_in, below_in], hspace=0.03)
     dots, below = parts
     _draw_dots(dots, summaries, front)
-    for axes, panel in zip(below.subplots(1, 2, sharey=True), (_COST, _LATENCY), strict=True):
-        _draw_against(axes, panel, summaries, front)
+    columns = tuple(zip(below.subplots(1, 2, sharey=True), (_COST, _LATENCY), strict=True))
+    marks = [_draw_against(axes, panel, summaries, front) for axes, panel in columns]
     figure.suptitle(
-        f"{counts_of(comparison)} Filled: no other model is fitter, quicker and cheaper.",
+        f"{counts_of(comparison)} Filled: no other is as fit, as quick and as cheap.",
         x=0.01, ha="left", fontsize=10, color=SOFT,
     )  # fmt: skip
+    figure.draw_without_rendering()  # only now it is known where everything is
+    figure.set_layout_engine("none")  # and there it stays
+    for (axes, _), numbered in zip(columns, marks, strict=True):
+        _number(axes, numbered)
     return figure
 
 
@@ -134,7 +149,8 @@ def _draw_dot(
 
 def _draw_against(
     axes: Axes, panel: _Panel, summaries: Sequence[ModelSummary], front: frozenset[str]
-) -> None:
+) -> list[_Mark]:
+    """Draw a mark for each model, and return the marks."""
     _style(axes)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     _scale(axes, "x", panel, summaries)
@@ -154,27 +170,27 @@ def _draw_against(
             markeredgecolor=panel.colour, markerfacecolor=panel.colour if is_filled else "white",
             zorder=3,
         )  # fmt: skip
-        marks.append((str(number), across.middle, up.middle))
-    _number(axes, marks)
+        marks.append(_Mark(str(number), across.middle, up.middle))
+    return marks
 
 
-def _number(axes: Axes, marks: Sequence[tuple[str, float, float]]) -> None:
+def _number(axes: Axes, marks: Sequence[_Mark]) -> None:
     """A number beside each mark, where it covers neither a mark nor a number."""
     figure = axes.get_figure(root=True)
-    if figure is None or not marks:
+    if figure is None:
         return
-    figure.draw_without_rendering()  # only now it is known where everything is
     to_points = 72 / figure.dpi
     at = [axes.transData.transform((x, y)) * to_points for _, x, y in marks]
     box = axes.get_window_extent()
     field = Box(*(end * to_points for end in (box.x0, box.y0, box.x1, box.y1)))
     places = places_of([(float(x), float(y)) for x, y in at], field=field)
     for (text, x, y), (dx, dy) in zip(marks, places, strict=True):
-        is_far = abs(dx) + abs(dy) > 16  # noqa: PLR2004 (points: further than beside it)
+        is_far = hypot(dx, dy) > 20  # noqa: PLR2004 (points: further than beside it)
         axes.annotate(
             text, (x, y), xytext=(dx, dy), textcoords="offset points", ha="center", va="center",
             fontsize=9, color=INK, zorder=4,
             arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.6} if is_far else None,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
 
 
@@ -196,16 +212,16 @@ def _scale(axes: Axes, which: str, panel: _Panel, summaries: Sequence[ModelSumma
     limit = axes.set_xlim if which == "x" else axes.set_ylim
     if panel.is_share:
         limit(-0.02, 1.02)
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(FixedLocator((0, 0.25, 0.5, 0.75, 1)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
         return
     ends = [end for each in summaries for end in (panel.read(each) or ())]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
-    if low > 0 and high / low > WIDE:
+    if is_wide([panel.read(each) for each in summaries]):
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         limit(low / 1.4, high * 1.4)
-        axis.set_major_locator(LogLocator(numticks=5))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(LogLocator(numticks=4))
+        axis.set_minor_locator(NullLocator())
     else:
         limit(0, high * 1.08 or 1)
         axis.set_major_locator(MaxNLocator(3 if panel.is_usd else 4))
@@ -213,4 +229,10 @@ def _scale(axes: Axes, which: str, panel: _Panel, summaries: Sequence[ModelSumma
 
 
 def _amount(panel: _Panel) -> Callable[[float, Any], str]:
-    return (lambda value, _: usd(value)) if panel.is_usd else (lambda value, _: f"{value:g}")
+    return (
+        (lambda value, _: _short(usd(value))) if panel.is_usd else (lambda value, _: f"{value:g}")
+    )
+
+
+def _short(amount: str) -> str:
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount

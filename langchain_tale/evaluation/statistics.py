@@ -13,6 +13,10 @@ Z_95: Final = 1.959964
 """The 97.5 % quantile of the normal distribution."""
 
 
+WIDE: Final = 20.0
+"""Amounts that differ more than so many times are drawn on a logarithmic axis."""
+
+
 class Spread(NamedTuple):
     """A figure and what lies around it.
 
@@ -68,3 +72,9 @@ def quartiles(amounts: Sequence[float]) -> Spread | None:
     if len(amounts) == 1:
         return Spread(amounts[0], amounts[0], amounts[0])
     return Spread(*quantiles(amounts, n=4, method="inclusive"))
+
+
+def is_wide(spreads: Sequence[Spread | None]) -> bool:
+    """Whether amounts differ so much that a linear axis would show the greatest alone."""
+    ends = [end for spread in spreads for end in (spread or ())]
+    return bool(ends) and min(ends) > 0 and max(ends) / min(ends) > WIDE

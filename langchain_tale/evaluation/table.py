@@ -18,7 +18,7 @@ HEADINGS: Final = (
 LEGEND: Final = (
     "fit: stories that pass all checks, of all asked for, with Wilson's 95 % interval. Score, "
     "seconds, cost and words: the median of stories told, with quartiles. Best first; *: no other "
-    "is fitter, quicker and cheaper."
+    "is as fit, as quick and as cheap."
 )
 _STYLE: Final = (
     "border-collapse:collapse;font:13px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums"

@@ -26,7 +26,7 @@ body {
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif;
   font-variant-numeric: tabular-nums;
 }
-main { max-width: 76rem; margin: 0 auto; }
+main { max-width: 84rem; margin: 0 auto; }
 h1 { margin: 0 0 .5rem; font: 600 1.9rem/1.2 Georgia, "Times New Roman", serif; }
 h2 { margin: 2.5rem 0 .5rem; font: 600 1.35rem/1.3 Georgia, "Times New Roman", serif; }
 h3 { margin: 1.5rem 0 .4rem; font-size: 1rem; overflow-wrap: anywhere; }
@@ -36,14 +36,14 @@ h4 { margin: .5rem 0; font: 600 1.1rem/1.3 Georgia, "Times New Roman", serif; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: 13.5px; }
 th, td {
-  padding: .5rem 1.2rem .5rem 0; border-bottom: 1px solid var(--line);
+  padding: .5rem 1rem .5rem 0; border-bottom: 1px solid var(--line);
   text-align: left; vertical-align: bottom; white-space: nowrap;
 }
 thead th { color: var(--soft); font-weight: 400; }
 tbody th { font-weight: 600; }
 .checks thead th { max-width: 9rem; white-space: normal; overflow-wrap: anywhere; }
 .track {
-  display: block; position: relative; width: 9.5rem; height: 12px; margin: 0 6px .3rem;
+  display: block; position: relative; width: 8rem; height: 12px; margin: 0 6px .3rem;
   background: linear-gradient(var(--track), var(--track)) center / 100% 2px no-repeat;
 }
 .track i {

@@ -24,7 +24,7 @@ _NAMES = ("tiny", "small", "medium-instruct", "large", "vast-405b-instruct", "mi
 
 def made_up(n_models: int, *, repeats: int = 2, seed: int = 1) -> Comparison:
     """A comparison of `n_models` invented models on the requests of the package."""
-    chance = random.Random(f"{seed}/{n_models}")
+    chance = random.Random(f"{seed}/{n_models}")  # noqa: S311 (no secret)
     cases = cases_of(None)
     models = tuple(f"made-up/{_NAMES[n % len(_NAMES)]}-{n + 1}" for n in range(n_models))
     rows: list[Row] = []
