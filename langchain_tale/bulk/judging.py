@@ -2,7 +2,7 @@
 
 | the last try failed by | it means | the request |
 | --- | --- | --- |
-| 401, 402; a wrong setting | no request can succeed | stays untold, and the run stops |
+| 401, 402; a wrong setting; a spent `Budget` | none can succeed | stays untold; the run stops |
 | 403 | likewise, if three in a row say so | else has failed |
 | 429; 402 of credit that is held | too many at once | is told again, up to 20 times |
 | an open circuit | nothing was sent | is told again |
@@ -54,6 +54,12 @@ class Judged:
     is_certain: bool = False
 
 
+OF_THE_STORY: Final = (
+    errors.ModerationError,
+    errors.UnfitRequestError,
+    errors.UnfitStoryError,
+)
+"""Failures of what was asked for or told, and of nothing else."""
 _PAYMENT_REQUIRED: Final = 402
 _TOO_MANY: Final = 429
 _OVERLOADED: Final = 529
@@ -78,8 +84,9 @@ _TELLINGS: Final[tuple[tuple[type[BaseException], float], ...]] = (
 
 def last_error(error: BaseException) -> BaseException:
     """The error of the last try, where several were made."""
-    tries = error.attempts if isinstance(error, errors.AllModelsFailedError) else ()
-    return (tries[-1].error if tries else None) or error
+    if not isinstance(error, errors.AllModelsFailedError) or not error.attempts:
+        return error
+    return error.attempts[-1].error or error
 
 
 def judged(error: Exception) -> Judged:
@@ -96,9 +103,9 @@ def judged(error: Exception) -> Judged:
         <Meaning.EVERYONE: 'everyone'>
     """
     last = last_error(error)
-    status, after_s = _status_of(last), getattr(error, "retry_after_s", None)
-    if isinstance(last, errors.ModerationError):
+    if isinstance(error, OF_THE_STORY) or isinstance(last, OF_THE_STORY):
         return Judged(meaning=Meaning.REQUEST)
+    status, after_s = _status_of(last), getattr(error, "retry_after_s", None)
     if isinstance(last, core.ModelPermissionDeniedError) or status == _FORBIDDEN:
         return Judged(meaning=Meaning.PERHAPS_EVERYONE)
     if _concerns_everyone(last, status) and (status != _PAYMENT_REQUIRED or after_s is None):
@@ -121,7 +128,11 @@ def is_crowded(error: BaseException | None) -> bool:
 
 
 def _concerns_everyone(error: BaseException, status: int | None) -> bool:
-    ours = (errors.ConfigurationError, errors.InsufficientCreditsError)
+    ours = (
+        errors.ConfigurationError,
+        errors.BudgetSpentError,
+        errors.InsufficientCreditsError,
+    )
     return isinstance(error, (*ours, core.ModelAuthenticationError)) or status in _OF_ALL
 
 

@@ -27,6 +27,7 @@ COLUMNS: Final[dict[str, type]] = {
     "provider_name": str,
     "generation_id": str,
     "is_cut_off": bool,
+    "is_best_effort": bool,
     "is_cached": bool,
     "cost_usd": float,
     "spent_usd": float,
@@ -56,6 +57,7 @@ def told_row(asked: Asked, result: StoryGenerationResult, spent_usd: float) -> d
         "provider_name": info.get("provider_name"),
         "generation_id": result.generation_id,
         "is_cut_off": result.is_cut_off,
+        "is_best_effort": result.is_best_effort,
         "is_cached": result.is_cached,
         "cost_usd": result.cost_usd,
         "spent_usd": round(spent_usd, 9),
@@ -64,6 +66,7 @@ def told_row(asked: Asked, result: StoryGenerationResult, spent_usd: float) -> d
         "latency_s": result.latency_s,
         "tries": len(result.attempts),
         "attempts": [tried.to_dict() for tried in result.attempts],
+        "report": None if result.report is None else result.report.to_dict(),
     }
 
 

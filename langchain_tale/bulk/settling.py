@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tale.bulk.index import State
-from langchain_tale.bulk.judging import Meaning, judged, last_error
+from langchain_tale.bulk.judging import OF_THE_STORY, Meaning, judged, last_error
 from langchain_tale.bulk.plan import Stop
 from langchain_tale.bulk.progress import duration
 from langchain_tale.bulk.spending import cost_of
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
+    BudgetSpentError,
     ConfigurationError,
     OutputError,
 )
@@ -199,6 +200,8 @@ class Settling:
 
     def _compare(self, failure: Failure) -> None:
         """Stop when the first requests all fail in the same way: so will the others."""
+        if isinstance(failure.error, OF_THE_STORY):
+            return
         kind, times = self._alike
         self._alike = (failure.kind, times + 1 if kind == failure.kind else 1)
         if not self.counts.told_now and self._alike[1] >= FAILED_ALIKE:
@@ -208,8 +211,8 @@ class Settling:
 
 def tries_of(error: Exception, took_s: float) -> tuple[Attempt, ...]:
     """The tries behind a failure; a single one has no log."""
-    if isinstance(error, AllModelsFailedError):
-        return error.attempts
+    if isinstance(error, AllModelsFailedError | BudgetSpentError):
+        return tuple(error.attempts)
     if isinstance(error, ConfigurationError):
         return ()
     facts: dict[str, Any] = {

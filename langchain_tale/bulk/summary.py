@@ -68,6 +68,7 @@ class Tally:
     cached: int = 0
     unpriced: int = 0
     cut_off: int = 0
+    best_effort: int = 0
     tries: int = 0
     latencies: Latencies = field(default_factory=Latencies)
     by_model: dict[str, Share] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class Tally:
         self.cached += bool(row.get("is_cached"))
         self.unpriced += cost_usd is None
         self.cut_off += bool(row.get("is_cut_off"))
+        self.best_effort += bool(row.get("is_best_effort"))
         self.tries += row.get("tries") or 0
         if latency_s is not None:
             self.latencies.add(latency_s)
@@ -102,6 +104,7 @@ class BulkSummary:
         tries: Requests to models behind the stories.
         cached: Stories that came from a cache.
         cut_off: Stories that reached their limit of tokens.
+        best_effort: Stories that are not fit by all checks.
         unpriced: Stories whose cost nobody said; no budget holds them.
         p50_s: Latency of a story, waits and retries included: half of them took no longer. All
             three are nearest ranks, within 2 %.
@@ -128,6 +131,7 @@ class BulkSummary:
     tries: int = 0
     cached: int = 0
     cut_off: int = 0
+    best_effort: int = 0
     unpriced: int = 0
     p50_s: float | None = None
     p95_s: float | None = None
@@ -177,6 +181,7 @@ class BulkSummary:
         parts += [f"{self.untold:,} untold"] if self.untold else []
         parts += [f"{self.cached:,} from the cache"] if self.cached else []
         parts += [f"{self.cut_off:,} cut off"] if self.cut_off else []
+        parts += [f"{self.best_effort:,} not fit by all checks"] if self.best_effort else []
         return " · ".join([*parts, duration(self.duration_s)])
 
     def _costs(self) -> str:

@@ -207,6 +207,7 @@ cache.close()
 """
 
 
+@pytest.mark.slow
 def test_processes_share_it(cache: StoryCache, path: Path) -> None:
     command = [sys.executable, "-c", WRITING, str(path)]
     writers = [subprocess.Popen([*command, name]) for name in "ab"]  # noqa: S603 (our own)

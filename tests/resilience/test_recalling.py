@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
+from langchain_core.caches import BaseCache, InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
 
@@ -61,21 +61,18 @@ def batched(model: BaseChatModel) -> AIMessage:
 WAYS = [invoked, ainvoked, streamed, astreamed, batched]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    if request.param == "memory":
-        yield InMemoryCache()
-        return
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[StoryCache]:
     cache = StoryCache(tmp_path / "answers")
     yield cache
     cache.close()
 
 
-def bare(sandbox: Sandbox, cache: Any) -> BaseChatModel:
+def bare(sandbox: Sandbox, cache: BaseCache) -> BaseChatModel:
     return chat_model(sandbox, MODEL, cache=cache)
 
 
-def resilient(sandbox: Sandbox, cache: Any) -> BaseChatModel:
+def resilient(sandbox: Sandbox, cache: BaseCache) -> BaseChatModel:
     return chat_model(sandbox, MODEL, cache=cache).with_retry(RetryPolicy(retry_delay=0))
 
 
@@ -85,7 +82,7 @@ def resilient(sandbox: Sandbox, cache: Any) -> BaseChatModel:
 @pytest.mark.parametrize("again", WAYS)
 @pytest.mark.parametrize("first", WAYS)
 def test_what_was_told_one_way_is_recalled_the_other(
-    sandbox: Sandbox, cache: Any, first: Any, again: Any
+    sandbox: Sandbox, cache: StoryCache, first: Any, again: Any
 ) -> None:
     for kind in (bare, resilient):
         model = kind(sandbox, cache)
@@ -98,10 +95,22 @@ def test_what_was_told_one_way_is_recalled_the_other(
         assert recalled.text == told.text
 
 
+@pytest.mark.parametrize("way", [invoked, astreamed])
+def test_a_cache_of_langchains_own_keeps_what_it_has(sandbox: Sandbox, way: Any) -> None:
+    for kind in (bare, resilient):
+        model = kind(sandbox, InMemoryCache())
+        told, first, second = invoked(model), way(model), way(model)
+
+        assert told.response_metadata["cost"] > 0
+        assert "is_cached" not in told.response_metadata
+        assert first.response_metadata == second.response_metadata
+        assert first.response_metadata["is_cached"]
+
+
 @pytest.mark.parametrize("kind", [bare, resilient])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_hit_says_that_it_is_one_and_costs_nothing(
-    sandbox: Sandbox, cache: Any, kind: Any, way: Any
+    sandbox: Sandbox, cache: StoryCache, kind: Any, way: Any
 ) -> None:
     model = kind(sandbox, cache)
     told, recalled = invoked(model), way(model)
@@ -117,10 +126,11 @@ def test_a_hit_says_that_it_is_one_and_costs_nothing(
     assert recalled.usage_metadata is not None
     assert recalled.usage_metadata["output_tokens"] == 41
     assert recalled.id != told.id
-    assert told.response_metadata["cost"] > 0  # what was kept in memory is not touched
 
 
-def test_hits_of_a_story_chain_are_stories_that_cost_nothing(sandbox: Sandbox, cache: Any) -> None:
+def test_hits_of_a_story_chain_are_stories_that_cost_nothing(
+    sandbox: Sandbox, cache: StoryCache
+) -> None:
     where: Any = {"api_key": sandbox.api_key, "base_url": sandbox.base_url}
     chain = create_story_chain([MODEL, "c/d"], cache=cache, **where)
 
@@ -149,7 +159,7 @@ def test_openrouters_own_cache_is_told_as_well(sandbox: Sandbox) -> None:
     assert len(recalled.attempts) == 1  # it was asked for, and answered for free
 
 
-def test_the_cache_of_the_process_serves_streams(sandbox: Sandbox, cache: Any) -> None:
+def test_the_cache_of_the_process_serves_streams(sandbox: Sandbox, cache: StoryCache) -> None:
     set_llm_cache(cache)
     try:
         model, without = chat_model(sandbox, MODEL), chat_model(sandbox, MODEL, cache=False)
@@ -162,7 +172,7 @@ def test_the_cache_of_the_process_serves_streams(sandbox: Sandbox, cache: Any) -
         set_llm_cache(None)
 
 
-def test_callbacks_see_a_hit_as_a_stream(sandbox: Sandbox, cache: Any) -> None:
+def test_callbacks_see_a_hit_as_a_stream(sandbox: Sandbox, cache: StoryCache) -> None:
     class Listener(BaseCallbackHandler):
         def __init__(self) -> None:
             self.heard: list[str] = []
@@ -185,7 +195,7 @@ def test_callbacks_see_a_hit_as_a_stream(sandbox: Sandbox, cache: Any) -> None:
 
 
 @pytest.mark.parametrize("way", [streamed, astreamed])
-def test_tool_calls_are_recalled(sandbox: Sandbox, cache: Any, way: Any) -> None:
+def test_tool_calls_are_recalled(sandbox: Sandbox, cache: StoryCache, way: Any) -> None:
     tool = {"name": "look", "description": "Look.", "parameters": {"type": "object"}}
     for kind in (bare, resilient):
         model: Any = kind(sandbox, cache).bind_tools([tool], tool_choice="look")
@@ -198,7 +208,7 @@ def test_tool_calls_are_recalled(sandbox: Sandbox, cache: Any, way: Any) -> None
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_content_blocks_are_recalled(sandbox: Sandbox, cache: Any, way: Any) -> None:
+def test_content_blocks_are_recalled(sandbox: Sandbox, cache: StoryCache, way: Any) -> None:
     model = chat_model(sandbox, MODEL, cache=cache, output_version="v1")
     told, recalled = invoked(model), way(model)
 
@@ -210,7 +220,7 @@ def test_content_blocks_are_recalled(sandbox: Sandbox, cache: Any, way: Any) -> 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_failure_is_not_kept(faulty: StartSandbox, cache: Any, way: Any) -> None:
+def test_a_failure_is_not_kept(faulty: StartSandbox, cache: StoryCache, way: Any) -> None:
     sandbox = faulty({MODEL: [Fault(status=500), Fault(kind="cut"), Fault(kind="midstream")]})
     model = bare(sandbox, cache)
 
@@ -243,7 +253,7 @@ def test_a_stream_that_was_left_is_not_kept(sandbox: Sandbox, tmp_path: Path) ->
 
 @pytest.mark.parametrize("way", [streamed, astreamed])
 def test_a_stream_that_began_again_is_kept_without_its_beginning(
-    faulty: StartSandbox, cache: Any, way: Any
+    faulty: StartSandbox, cache: StoryCache, way: Any
 ) -> None:
     sandbox = faulty({MODEL: [Fault(kind="cut", after_chunks=3)]})
     policy = RetryPolicy(retry_delay=0)
@@ -258,7 +268,7 @@ def test_a_stream_that_began_again_is_kept_without_its_beginning(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_was_kept_has_to_pass_the_check(sandbox: Sandbox, cache: Any, way: Any) -> None:
+def test_what_was_kept_has_to_pass_the_check(sandbox: Sandbox, cache: StoryCache, way: Any) -> None:
     policy = RetryPolicy(max_retries=0)
     easy = chat_model(sandbox, MODEL, cache=cache)
     strict = easy.with_retry(policy, accept=lambda message: "wolf" in message.text)
@@ -274,7 +284,7 @@ def test_what_was_kept_has_to_pass_the_check(sandbox: Sandbox, cache: Any, way: 
 
 
 @pytest.mark.parametrize("way", [ainvoked, astreamed])
-def test_a_check_may_be_a_coroutine_function(sandbox: Sandbox, cache: Any, way: Any) -> None:
+def test_a_check_may_be_a_coroutine_function(sandbox: Sandbox, cache: StoryCache, way: Any) -> None:
     async def accept(message: AIMessage) -> bool:
         return bool(message.text)
 
