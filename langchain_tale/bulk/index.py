@@ -158,10 +158,15 @@ class Index:
         """How many requests of this run are known."""
         return int(self._db.execute("SELECT count(*) FROM requests WHERE is_asked").fetchone()[0])
 
+    def lines(self) -> list[int]:
+        """The lines of the requests of this run, in order."""
+        query = "SELECT line FROM requests WHERE is_asked ORDER BY line"
+        return [line for (line,) in self._db.execute(query)]
+
     def spent(self) -> tuple[float, int]:
-        """What all requests have cost, those of earlier runs too, and how many they are."""
-        query = "SELECT total(spent_usd), count(*) FROM requests WHERE state != ?"
-        total, number = self._db.execute(query, (State.UNTOLD,)).fetchone()
+        """What all requests have cost, those of earlier runs too, and how many cost something."""
+        query = "SELECT total(spent_usd), count(*) FROM requests WHERE spent_usd > 0"
+        total, number = self._db.execute(query).fetchone()
         return float(total), int(number)
 
     def places(self, state: State) -> Iterator[int]:

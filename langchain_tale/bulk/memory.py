@@ -40,7 +40,7 @@ class Memory:
     """Stories and failures of one run.
 
     Attributes:
-        results: The stories by the place of their request, from 1.
+        results: The stories by the line of their request.
         failures: The rows of what failed.
     """
 
@@ -74,6 +74,6 @@ class Memory:
         """Throw the index away."""
         self.index.close()
 
-    def in_order(self, requested: int) -> list[StoryGenerationResult | None]:
+    def in_order(self) -> list[StoryGenerationResult | None]:
         """The stories in the order of the requests; None for what was not told."""
-        return [self.results.get(line) for line in range(1, requested + 1)]
+        return [self.results.get(line) for line in self.index.lines()]

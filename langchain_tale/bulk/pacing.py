@@ -107,7 +107,7 @@ class Pace:
             now: When it failed.
             in_flight: Requests under way, this one included.
             retry_after_s: Seconds that the server or the circuit asks for.
-            is_crowded: It was one too many: for a while nothing starts.
+            is_crowded: It was one too many: for a while, a minute at most, nothing starts.
             is_certain: It says of itself that nothing gets through.
 
         Returns:
@@ -115,7 +115,7 @@ class Pace:
         """
         self._in_a_row += 1
         if is_crowded:
-            self._hold(now + (retry_after_s or FIRST_PAUSE_S))
+            self._hold(now + min(LONGEST_PAUSE_S, retry_after_s or FIRST_PAUSE_S))
         if not is_certain and self._in_a_row < min(FAILURES_IN_A_ROW, in_flight, self.at_once):
             return False
         self.gone_since = now if self.gone_since is None else self.gone_since

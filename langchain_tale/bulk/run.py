@@ -251,6 +251,8 @@ class Run:
     def _progress(self, now: float) -> Progress:
         counts = self.settling.counts
         left = None if self._wanted is None else self._wanted - counts.ended_now
+        paused_s = self._pace.paused_s(now)
+        is_waiting = paused_s > 0 or self._pace.gone_since is not None
         return Progress(
             requested=self.requested,
             told=counts.told,
@@ -260,8 +262,8 @@ class Run:
             spent_usd=self.spent_usd,
             per_s=self._speed.per_s,
             left_s=self._speed.left_s(left),
-            paused_s=self._pace.paused_s(now),
-            waits_for=None if self._pace.gone_since is None else self.settling.waits_for,
+            paused_s=paused_s,
+            waits_for=self.settling.waits_for if is_waiting else None,
         )
 
 

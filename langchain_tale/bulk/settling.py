@@ -183,8 +183,9 @@ class Settling:
             is_crowded=found.is_crowded,
             is_certain=found.is_certain,
         )
-        if is_gone:
+        if is_gone or found.is_crowded:
             self.waits_for = _WORDS.get(failure.kind, "the service does not answer")
+        if is_gone:
             gone_s = self.pace.gone_for_s(failure.now)
             if gone_s > self.plan.patience_s:
                 why = f"Nothing gets through, and would not within {duration(gone_s)}"

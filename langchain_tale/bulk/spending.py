@@ -26,32 +26,33 @@ class Purse:
     Attributes:
         limit_usd: What may be spent; None for no limit.
         spent_usd: What was spent, on tries that failed too.
-        tellings: How many requests that was spent on.
+        paid: How many requests cost something.
+        tellings: How many requests came to an end in this run.
     """
 
     limit_usd: float | None = None
     spent_usd: float = 0.0
+    paid: int = 0
     tellings: int = 0
 
     @property
     def expected_usd(self) -> float:
-        """What one more will cost, as far as is known."""
-        return self.spent_usd / self.tellings if self.tellings else 0.0
+        """What one more will cost, as far as is known: what comes from a cache says nothing."""
+        return self.spent_usd / self.paid if self.paid else 0.0
 
     def may_start(self, in_flight: int) -> bool:
         """Whether there is money for one more request beside those that are under way."""
         if self.limit_usd is None:
             return True
-        if not self.tellings:
-            return in_flight < FEELERS
-        if not self.spent_usd:
-            return True
+        if not self.paid:
+            return bool(self.tellings) or in_flight < FEELERS
         needed_usd = self.spent_usd + (in_flight + 1) * self.expected_usd
         return needed_usd <= self.limit_usd + _ROUNDING_USD
 
     def spend(self, usd: float) -> None:
         """A telling is over, and has cost so much."""
         self.spent_usd += usd
+        self.paid += usd > 0
         self.tellings += 1
 
 

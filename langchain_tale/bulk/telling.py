@@ -210,8 +210,7 @@ def _summary(run: Run, book: Memory | Ledger, tally: Tally, duration_s: float) -
         out = book.told_path if stop.is_interrupted else book.out
         places = {"out": out, "failed_out": book.failed_path if has_failures else None}
     else:
-        requested = book.index.asked_for()
-        places = {"results": book.in_order(requested), "failures": book.failures}
+        places = {"results": book.in_order(), "failures": book.failures}
     return BulkSummary(
         requested=run.requested,
         told=counts.told,

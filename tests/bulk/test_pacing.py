@@ -143,6 +143,8 @@ def test_one_too_many_holds_the_others_back_for_a_while() -> None:
     assert pace.paused_s(now=2) == 1
     assert not pace.failed(1, 2, in_flight=64, is_crowded=True, retry_after_s=7)
     assert pace.paused_s(now=2) == 7
+    assert not pace.failed(1, 2, in_flight=64, is_crowded=True, retry_after_s=20_000)
+    assert pace.paused_s(now=2) == LONGEST_PAUSE_S
 
 
 def test_pauses_double_up_to_a_minute() -> None:

@@ -9,7 +9,7 @@ from langchain_tale.errors import Attempt
 
 
 def test_without_a_limit_everything_may_start() -> None:
-    assert Purse(None, spent_usd=1e9, tellings=1).may_start(10_000)
+    assert Purse(None, spent_usd=1e9, paid=1).may_start(10_000)
 
 
 def test_a_few_go_first_to_learn_what_a_story_costs() -> None:
@@ -20,7 +20,7 @@ def test_a_few_go_first_to_learn_what_a_story_costs() -> None:
 
 
 def test_money_is_set_aside_for_what_is_under_way() -> None:
-    purse = Purse(1.0, spent_usd=0.5, tellings=5)
+    purse = Purse(1.0, spent_usd=0.5, paid=5)
 
     assert purse.may_start(4)
     assert not purse.may_start(5)
@@ -28,6 +28,14 @@ def test_money_is_set_aside_for_what_is_under_way() -> None:
 
 def test_what_costs_nothing_is_never_too_much() -> None:
     assert Purse(0.0, spent_usd=0.0, tellings=5).may_start(1000)
+
+
+def test_what_came_from_a_cache_makes_nothing_cheaper() -> None:
+    purse = Purse(1.0)
+    for usd in (0.1, 0.0, 0.0, 0.0, 0.0):
+        purse.spend(usd)
+
+    assert purse.expected_usd == pytest.approx(0.1)
 
 
 @given(

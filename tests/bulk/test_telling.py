@@ -141,6 +141,15 @@ async def test_the_sync_one_works_where_a_loop_is_running(teller: Storyteller) -
     assert [story and story.content for story in summary.results] == list(right(5).values())
 
 
+def test_without_an_output_stories_of_a_file_are_in_its_order(tmp_path: Path) -> None:
+    requests = tmp_path / "r.csv"
+    requests.write_text("theme\nfox 1\n\nfox 2\n\n")
+
+    summary = told_by(Chain(), requests)
+
+    assert [story.content for story in summary.results] == list(right(2).values())
+
+
 def test_requests_may_be_of_any_kind(teller: Storyteller) -> None:
     given: list[Any] = ["fox 1", {"theme": "fox 2", "id": 7}, StoryRequest(theme="fox 3")]
 
@@ -385,17 +394,17 @@ def test_of_requests_that_come_one_by_one_it_is_noticed_on_the_way(out: Path) ->
     ids=lambda error: type(error).__name__,
 )
 def test_an_outage_is_waited_out_and_nothing_fails(error: Exception, out: Path) -> None:
-    timing = fast_timing()
-    back_at = timing.clock() + 5
+    at_first, probes = 8, 4
     seen: list[Progress] = []
-    chain = Chain(lambda _: error if timing.clock() < back_at else None)
+    chain = Chain(lambda _: error if len(chain.asked) <= at_first + probes else None)
 
-    summary = told_by(chain, themes(40), out=out, timing=timing, on_progress=seen.append)
+    summary = told_by(chain, themes(40), out=out, concurrency=at_first, on_progress=seen.append)
 
     assert summary.is_complete
     assert contents(out) == right(40)
-    assert len(chain.asked) < 40 + 8 + 5  # those of the first moment, then one at a time
-    assert any(progress.waits_for for progress in seen)
+    assert len(chain.asked) == 40 + at_first + probes
+    assert {progress.at_once for progress in seen if progress.waits_for} >= {1}
+    assert summary.duration_s > 1 + 2 + 4
 
 
 def test_a_request_that_fails_alone_fails_in_the_end(out: Path, failed_out: Path) -> None:
