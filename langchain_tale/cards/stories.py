@@ -26,6 +26,7 @@ def story_card(
     attempts: Sequence[Tried] = (),
     level: str | None = None,
     is_cut_off: bool = False,
+    is_cached: bool = False,
     complaints: Sequence[str] = (),
 ) -> Card:
     """The card of a story.
@@ -40,6 +41,7 @@ def story_card(
         attempts: Every request that was made.
         level: The reading level in words.
         is_cut_off: Whether it ends at a limit of tokens.
+        is_cached: Whether it was told before, and kept.
         complaints: What checks have found wrong with it.
     """
     facts = [
@@ -47,6 +49,7 @@ def story_card(
         ("asked first", _asked_first(model, attempts)),
         ("served by", provider_name),
         ("cost", None if cost_usd is None else dollars(cost_usd)),
+        ("told before", "kept, and not paid for again" if is_cached else None),
         ("time", None if latency_s is None else seconds(latency_s)),
         ("reading level", level),
     ]

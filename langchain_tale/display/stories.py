@@ -12,6 +12,7 @@ from langchain_tale.cards.card import Card, Readable
 from langchain_tale.cards.wording import counted, dollars, seconds
 from langchain_tale.display import background
 from langchain_tale.display.bar import bar_for
+from langchain_tale.display.kept import keeping
 from langchain_tale.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_tale.display.bar import Bar
+    from langchain_tale.display.kept import CacheChoice
     from langchain_tale.story.request import StoryInput, StoryRequest
 
 LOOK_S: Final = 0.2
@@ -158,11 +160,12 @@ def tell_many(
     *,
     config: RunnableConfig | None = None,
     max_concurrency: int = 8,
+    cache: CacheChoice = None,
 ) -> Stories:
     """Tell many stories under one progress bar: done, failed, cost so far, time left.
 
-    Jupyter's stop button and Ctrl-C stop it, and what has been told is returned. With a cache
-    (LangChain's `set_llm_cache`) a cell that is run again asks only for what is missing.
+    Jupyter's stop button and Ctrl-C stop it, and what has been told is returned. It is kept too
+    (see `cache`): a cell that is run again asks only for what is missing.
     One that fails does not stop the others, unless all would fail alike (a wrong key, no
     credit).
 
@@ -171,6 +174,7 @@ def tell_many(
         requests: What the stories should be.
         config: LangChain's, for callbacks, tags and tracing.
         max_concurrency: How many are asked for at once, at least 1.
+        cache: Where they are kept, and looked for first; see `tell`.
 
     Returns:
         For each request, in order, its result, its error, or None where it was not told.
@@ -192,7 +196,8 @@ def tell_many(
     run = _Run(chain, asked, config)
     stories = Stories([None] * len(asked))
     with bar_for(len(asked)) as bar:
-        working = background.begin(run.work(min(max_concurrency, len(asked))))
+        with keeping(cache):
+            working = background.begin(run.work(min(max_concurrency, len(asked))))
         try:
             _gather(run, stories, bar)
         except KeyboardInterrupt:
@@ -221,4 +226,4 @@ def _checked(number: int, request: StoryInput) -> StoryRequest:
 
 def _stopped(stories: Stories) -> str:
     missing = counted(stories.missing, "story is", "stories are")
-    return f"Stopped: {missing} missing. Run it again for them; with a cache the others are free."
+    return f"Stopped: {missing} missing. Run it again for them; what was kept costs nothing."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from langchain_tale.cards.stories import stopped_card
 from langchain_tale.display import background
 from langchain_tale.display.cell import current_cell
+from langchain_tale.display.kept import keeping
 from langchain_tale.display.views import CellView, TextView, View, stopped
 from langchain_tale.errors import ConfigurationError, TaleError
 from langchain_tale.story.book.result import StorybookResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_tale.display.cell import Cell
+    from langchain_tale.display.kept import CacheChoice
     from langchain_tale.story.request import StoryInput
 
 LOOK_S: Final = 0.2
@@ -133,9 +135,11 @@ class Telling:
         chain: Runnable[Any, StoryGenerationResult],
         request: StoryInput,
         config: RunnableConfig | None,
+        cache: CacheChoice,
     ) -> None:
-        """Start to tell it, in the background."""
-        self._work = background.begin(self._tell(chain, request, config))
+        """Start to tell it, in the background, where context variables are as they are here."""
+        with keeping(cache):
+            self._work = background.begin(self._tell(chain, request, config))
 
     async def _tell(
         self,
@@ -190,11 +194,13 @@ def tell(
     *,
     config: RunnableConfig | None = None,
     wait: bool | None = None,
+    cache: CacheChoice = None,
 ) -> Telling:
     """Tell a story into the cell, word by word, with a button that stops it.
 
     The button cancels the request itself: the server sees the connection close. A cell that is
-    run again stops what it told before. In a terminal the story is printed as plain text.
+    run again stops what it told before, and what it told to its end is told again for nothing
+    (see `cache`). In a terminal the story is printed as plain text.
 
     Args:
         chain: What `create_story_chain` returns.
@@ -203,6 +209,9 @@ def tell(
         wait: Whether to return at the end of the story only, and to raise its error. Unless you
             say so, where a person may press the button it returns at once and an error is shown;
             elsewhere (a terminal, a script, a notebook run by a program) it waits.
+        cache: Where it is kept, and looked for first: a cache of LangChain's, e.g. `StoryCache`;
+            False for nowhere; None for a file of yours in a notebook, and for nowhere elsewhere.
+            What `set_llm_cache` has set is used instead.
 
     Returns:
         The telling: it has all that its result has, and waits for the end where that is asked.
@@ -222,7 +231,7 @@ def tell(
     telling = Telling(cell)
     if cell and cell.identity:
         _take_over(cell.identity, cell.run, telling)
-    telling.begin(chain, request, config)
+    telling.begin(chain, request, config, cache)
     if wait or (wait is None and not telling.has_button):
         telling.result()
     return telling

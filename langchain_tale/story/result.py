@@ -114,6 +114,7 @@ class StoryGenerationResult(Readable):
             attempts=self.attempts,
             level=self.report.level if self.report else None,
             is_cut_off=self.is_cut_off,
+            is_cached=self.is_cached,
             complaints=self.report.sentences if self.report else (),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -93,7 +94,8 @@ def notebook(runtime: Path) -> Iterator[Notebook]:
         kernel_name="python3", transport="ipc", ip=str(runtime / "k"),
         connection_file=str(runtime / "kernel.json"),
     )  # fmt: skip
-    manager.start_kernel(cwd=str(runtime))
+    here = {"HOME": str(runtime), "IPYTHONDIR": str(runtime / "ipython")}
+    manager.start_kernel(cwd=str(runtime), env={**os.environ, **here})
     try:
         front_end = Notebook(manager)
         yield front_end

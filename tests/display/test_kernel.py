@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # a kernel takes seconds to start
 ENDLESS = Fault(kind="keepalive", after_chunks=15, delay_s=0.05)
 """It begins well and never ends."""
-CACHED = (
-    "from langchain_core.globals import set_llm_cache\n"
-    "from langchain_core.caches import InMemoryCache\nset_llm_cache(InMemoryCache())"
-)
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    faults = {"a/endless": ENDLESS, "a/down": Fault(status=503)}
-    with Sandbox(
-        engine="scripted", lateness_s=0.0, faults={k: [v] * 99 for k, v in faults.items()}
-    ) as running:
+    with Sandbox(engine="scripted", faults={"a/down": [Fault(status=503)] * 9}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def endless() -> Iterator[Sandbox]:
+    """One that tells nothing but stories without end, so that it counts who leaves them."""
+    with Sandbox(engine="scripted", faults={"*": lambda _request: ENDLESS}) as running:
         yield running
 
 
@@ -60,28 +60,29 @@ def test_a_story_is_a_card_in_the_cell_that_a_program_runs(jupyter: Notebook) ->
     assert not [m for m in messages if m["msg_type"] == "comm_open"]
 
 
-def test_the_button_cancels_the_request(jupyter: Notebook, sandbox: Sandbox) -> None:
-    cancelled = sandbox.cancelled
-    endless = chain_code(sandbox, "a/endless")
+def test_the_button_cancels_the_request(jupyter: Notebook, endless: Sandbox) -> None:
+    cancelled = endless.cancelled
 
-    messages = jupyter.run(f"{endless}\nstory = tell(chain, 'a fox without end')")
+    messages = jupyter.run(
+        f"{chain_code(endless, 'a/endless')}\nstory = tell(chain, 'a fox without end')"
+    )
     jupyter.wait_for(lambda m: "words so far" in html_of(m))
     jupyter.click(button_of(messages))
     jupyter.wait_for(lambda m: "Stopped after" in html_of(m))
     messages = jupyter.run("print(story.is_over)\nstory.title")
 
     assert printed(messages) == "True\n"
-    assert becomes(lambda: sandbox.cancelled == cancelled + 1)
+    assert becomes(lambda: endless.cancelled == cancelled + 1)
     assert "StoryStoppedError" in error_of(messages)["ename"]
 
 
 def test_interrupting_a_cell_that_waits_cancels_the_request(
-    jupyter: Notebook, sandbox: Sandbox
+    jupyter: Notebook, endless: Sandbox
 ) -> None:
-    cancelled = sandbox.cancelled
+    cancelled = endless.cancelled
 
     jupyter.messages.clear()
-    jupyter.run(f"{chain_code(sandbox, 'a/endless')}\nstory = tell(chain, 'a boat without end')")
+    jupyter.run(f"{chain_code(endless, 'a/endless')}\nstory = tell(chain, 'a boat without end')")
     jupyter.wait_for(lambda m: "words so far" in html_of(m))
     waiting = jupyter.begin("print('waiting')\nstory.title")
     jupyter.wait_for(lambda m: m["msg_type"] == "stream" and "waiting" in m["content"]["text"])
@@ -89,41 +90,41 @@ def test_interrupting_a_cell_that_waits_cancels_the_request(
     jupyter.wait_for(lambda m: is_idle(m, waiting))
 
     assert error_of(jupyter.of(waiting))["ename"] == "KeyboardInterrupt"
-    assert becomes(lambda: sandbox.cancelled == cancelled + 1)
+    assert becomes(lambda: endless.cancelled == cancelled + 1)
 
 
 def test_interrupting_a_cell_that_awaits_cancels_the_request(
-    jupyter: Notebook, sandbox: Sandbox
+    jupyter: Notebook, endless: Sandbox
 ) -> None:
-    cancelled = sandbox.cancelled
+    cancelled = endless.cancelled
 
     jupyter.messages.clear()
     waiting = jupyter.begin(
-        f"{chain_code(sandbox, 'a/endless')}\nawait tell(chain, 'an owl without end')"
+        f"{chain_code(endless, 'a/endless')}\nawait tell(chain, 'an owl without end')"
     )
     jupyter.wait_for(lambda m: "words so far" in html_of(m))
     jupyter.interrupt()
     jupyter.wait_for(lambda m: is_idle(m, waiting))
 
     assert error_of(jupyter.of(waiting))
-    assert becomes(lambda: sandbox.cancelled == cancelled + 1)
+    assert becomes(lambda: endless.cancelled == cancelled + 1)
 
 
 def test_a_cell_that_is_run_again_stops_what_it_told_before(
-    jupyter: Notebook, sandbox: Sandbox
+    jupyter: Notebook, endless: Sandbox
 ) -> None:
-    cancelled = sandbox.cancelled
+    cancelled = endless.cancelled
     code = "story = tell(chain, 'a kite without end')"
 
     jupyter.messages.clear()
-    jupyter.run(chain_code(sandbox, "a/endless"))
+    jupyter.run(chain_code(endless, "a/endless"))
     jupyter.run(code, cell_id="one")
     jupyter.wait_for(lambda m: "words so far" in html_of(m))
     jupyter.run(code, cell_id="one")
-    assert becomes(lambda: sandbox.cancelled == cancelled + 1)
+    assert becomes(lambda: endless.cancelled == cancelled + 1)
 
     jupyter.run("story.stop()")
-    assert becomes(lambda: sandbox.cancelled == cancelled + 2)
+    assert becomes(lambda: endless.cancelled == cancelled + 2)
 
 
 def test_sync_and_async_calls_work_inside_the_running_loop(
@@ -174,14 +175,24 @@ def test_many_stories_interrupted_at_50_of_100_cost_50_requests_more(
     code = "stories = tell_many(chain, [f'fox {n}' for n in range(100)], max_concurrency=8)\n"
     code += "print(len(stories.told), stories.missing)"
     with Sandbox(engine="scripted", faults={"a/b": fault}) as sandbox:
-        jupyter.run(f"{chain_code(sandbox, 'a/b')}\n{CACHED}")
+        jupyter.run(f"{chain_code(sandbox, 'a/b')}")
         running = jupyter.begin(code)
         assert is_full.wait(60)
         jupyter.interrupt()
         jupyter.wait_for(lambda m: is_idle(m, running))
         again = jupyter.run(code)
-        jupyter.run("set_llm_cache(None)")
 
         assert "50 50\n" in printed(jupyter.of(running))
         assert "100 0\n" in printed(again)
         assert sandbox.requests == {"a/b": 58 + 50}
+
+
+def test_a_cell_that_is_run_again_pays_nothing(jupyter: Notebook, sandbox: Sandbox) -> None:
+    ask = "tell(chain, 'a kept fox', wait=True).cost_usd, chain.invoke('a kept fox').cost_usd"
+
+    jupyter.run(chain_code(sandbox, "a/kept"))
+    first, again = (jupyter.run(ask)[-2]["content"]["data"]["text/plain"] for _ in range(2))
+
+    assert sandbox.requests["a/kept"] == 3, "what is no tale of a notebook's is not kept"
+    assert not first.startswith("(0.0, ")
+    assert again.startswith("(0.0, ")
