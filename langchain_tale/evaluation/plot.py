@@ -223,7 +223,8 @@ def _scale(axes: Axes, which: str, panel: _Panel, summaries: Sequence[ModelSumma
         axis.set_major_locator(LogLocator(numticks=4))
         axis.set_minor_locator(NullLocator())
     else:
-        limit(0, high * 1.08 or 1)
+        most = high or 1.0
+        limit(-0.03 * most, 1.08 * most)
         axis.set_major_locator(MaxNLocator(3 if panel.is_usd else 4))
     axis.set_major_formatter(FuncFormatter(_amount(panel)))
 

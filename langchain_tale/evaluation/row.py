@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_tale.errors import TaleError
+from langchain_tale.errors import AllModelsFailedError, TaleError
 from langchain_tale.story.checks import check_story
 from langchain_tale.story.checks.told import words_of
 from langchain_tale.telemetry.facts import totals
@@ -38,7 +38,7 @@ class Failure(BaseModel):
     """Why there is no story.
 
     Attributes:
-        kind: Class of the error.
+        kind: Class of the error; after several attempts, that of the last of them.
         message: What it says, where it is an error of ours; others may quote the prompt.
         status_code: HTTP status, where there was one.
     """
@@ -157,8 +157,14 @@ def failed_row(key: Key, case: Case, error: Exception, *, setup: str) -> Row:
         cost_usd=total_usd,
         latency_s=round(seconds, 3) if log else None,
         attempts=len(log),
-        error=Failure(kind=type(error).__name__, message=message, status_code=status_code),
+        error=Failure(kind=_kind(error, log), message=message, status_code=status_code),
     )
+
+
+def _kind(error: Exception, log: Sequence[Attempt]) -> str:
+    """Of one model it says more why the last attempt failed than that all did."""
+    last = log[-1].error if log and type(error) is AllModelsFailedError else None
+    return type(last or error).__name__
 
 
 def _known(key: Key, case: Case, setup: str) -> dict[str, Any]:

@@ -115,6 +115,16 @@ def test_retries_belong_to_the_row_that_they_are_for(faulty: StartSandbox) -> No
     assert [row.attempts for row in comparison.rows] == [2, 1]
 
 
+def test_after_several_attempts_the_last_one_says_why(faulty: StartSandbox) -> None:
+    sandbox = faulty({FIRST: [Fault(status=503), Fault(status=429)] * 2})
+
+    comparison = compare(FIRST, **given(sandbox, retry=RetryPolicy(max_retries=1, retry_delay=0)))
+
+    kinds = {row.error and row.error.kind for row in comparison.rows}
+    assert kinds <= {"RateLimitError", "UnavailableError"}
+    assert [row.attempts for row in comparison.rows] == [2, 2]
+
+
 async def test_sync_and_async_are_one(good: Sandbox) -> None:
     blocking = compare(MODELS, **given(good))  # in a running loop, as in a notebook
     awaited = await acompare(MODELS, **given(good))
