@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         UnfitRequestError,
         UnfitStoryError,
     )
+    from langchain_tale.evaluation.comparison import Comparison
+    from langchain_tale.evaluation.running import acompare, compare
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
     from langchain_tale.resilience.breaker import circuits, reset_circuits
     from langchain_tale.resilience.chat_models import ResilientChatModel
@@ -52,6 +54,7 @@ __all__ = [
     "BudgetSpentError",
     "BulkSummary",
     "ChatOpenRouter",
+    "Comparison",
     "ConfigurationError",
     "ExternalServiceError",
     "ModelInfo",
@@ -73,10 +76,12 @@ __all__ = [
     "UnfitRequestError",
     "UnfitStoryError",
     "achoose_models",
+    "acompare",
     "atell_all",
     "check_story",
     "choose_models",
     "circuits",
+    "compare",
     "configure_logging",
     "create_story_chain",
     "create_storybook_chain",
@@ -104,6 +109,8 @@ _HOMES = {
         "UnfitRequestError",
         "UnfitStoryError",
     ),
+    "evaluation.comparison": ("Comparison",),
+    "evaluation.running": ("acompare", "compare"),
     "openrouter.chat_models": ("ChatOpenRouter",),
     "resilience.breaker": ("circuits", "reset_circuits"),
     "resilience.chat_models": ("ResilientChatModel",),

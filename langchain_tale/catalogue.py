@@ -17,12 +17,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from langchain_tale.cards.card import Card, Shown
+from langchain_tale.cards.models import model_card
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
 
-class OpenRouterModel(StrEnum):
+class OpenRouterModel(Shown, StrEnum):
     """Models by name; each value is the slug that OpenRouter takes.
 
     The first eleven are the interface of existing callers and never change, retired or
@@ -62,9 +65,13 @@ class OpenRouterModel(StrEnum):
         listing = _latest.listing  # read once, since another thread may replace it
         return _INFO[self] if listing is None else _refreshed(_INFO[self], listing.get(self.value))
 
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return model_card(self.value, self.info)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
+class ModelInfo(Shown):
     """What is known of a model without asking the network.
 
     Attributes:
@@ -93,6 +100,10 @@ class ModelInfo:
     max_output_tokens: int | None = None
     heeds_schemas: bool | None = None
     languages: tuple[str, ...] | None = None
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return model_card(None, self)
 
 
 class Listed(Protocol):

@@ -17,12 +17,12 @@ from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.story.personal import has_personal_data
 from langchain_tale.story.result import StoryGenerationResult, story_result
 from langchain_tale.story.storytellers import private
-
-if TYPE_CHECKING:
-    from langchain_tale.openrouter.fields import ProviderPreferences
 from langchain_tale.story.telling import tell_of
 from langchain_tale.telemetry.context import REQUEST_ID
 from langchain_tale.telemetry.scopes import Scope
+
+if TYPE_CHECKING:
+    from langchain_tale.openrouter.fields import ProviderPreferences
 
 
 class OpenRouterClient:

@@ -42,13 +42,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 from langchain_core import exceptions as core
 from pydantic import PlainSerializer, ValidationError, WithJsonSchema
 
+from langchain_tale.cards.card import Card, Shown
+from langchain_tale.cards.stories import failure_card
+from langchain_tale.cards.tracebacks import in_short
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
 
-class TaleError(Exception):
-    """Base of every exception of ours."""
+class TaleError(Shown, Exception):
+    """Base of every exception of ours.
+
+    In a notebook it shows itself as a card. IPython prints it in a few lines when it is raised;
+    `%tb` has the whole traceback.
+    """
+
+    _is_printed: bool = False
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return failure_card(type(self).__name__, str(self))
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """What IPython prints instead of a traceback, the first time that it asks."""
+        if self._is_printed:
+            raise AttributeError
+        return self._printed
+
+    def _printed(self) -> list[str]:
+        self._is_printed = True
+        return in_short(self, getattr(self, "attempts", ()))
 
 
 class ConfigurationError(TaleError, ValueError):
@@ -400,6 +425,15 @@ class AllModelsFailedError(ExternalServiceError):
             partial_text=partial_text,
         )
         self.attempts = tuple(attempts)
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return failure_card(
+            type(self).__name__,
+            str(self),
+            attempts=self.attempts,
+            partial_text=self.partial_text,
+        )
 
 
 class UnfitStoryError(AllModelsFailedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.breaker import reset_circuits
 from langchain_tale.sandbox import Sandbox
 from langchain_tale.settings import OPENROUTER_BASE_URL
+from langchain_tale.telemetry.disclosure import ALLOWED
+from langchain_tale.telemetry.emitting import LOGGER
+from langchain_tale.telemetry.logs import TaleHandler
 from tests.recording import VCR_CONFIG, every_request_recorded
 
 if TYPE_CHECKING:
@@ -46,6 +50,18 @@ def _bare_environment(
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
     reset_circuits()  # recordings share one base URL
+
+
+@pytest.fixture(autouse=True)
+def _bare_logger() -> Iterator[None]:
+    """No test leaves its logging behind."""
+    yield
+    for handler in list(LOGGER.handlers):
+        if isinstance(handler, TaleHandler):
+            LOGGER.removeHandler(handler)
+    LOGGER.setLevel(logging.NOTSET)
+    LOGGER.propagate = True
+    ALLOWED.prompts = ALLOWED.responses = False
 
 
 class FakeTime:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_tale.bulk.blocking import wait_for
 from langchain_tale.bulk.index import State
 from langchain_tale.bulk.ledger import Ledger
 from langchain_tale.bulk.memory import Memory
@@ -21,7 +19,7 @@ from langchain_tale.resilience.attempts import Timing
 from langchain_tale.story.chain import create_story_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import Runnable, RunnableConfig
@@ -176,38 +174,7 @@ def tell_all(
         timing=timing,
         **chain_options,
     )
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    return _in_thread(coroutine)  # as in a notebook, whose loop is busy with this very call
-
-
-def _in_thread(coroutine: Coroutine[Any, Any, BulkSummary]) -> BulkSummary:
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
-    ended: Future[BulkSummary] = Future()
-    context = contextvars.copy_context()
-
-    async def telling() -> BulkSummary:
-        task = asyncio.current_task()
-        if task is not None:
-            begun.set_result((asyncio.get_running_loop(), task))
-        return await coroutine
-
-    def run() -> None:
-        try:
-            ended.set_result(context.run(asyncio.run, telling()))
-        except BaseException as error:  # noqa: BLE001 (it is raised where the result is awaited)
-            ended.set_exception(error)
-
-    threading.Thread(target=run, name="langchain_tale-bulk", daemon=True).start()
-    try:
-        return ended.result()
-    except KeyboardInterrupt:
-        loop, task = begun.result()
-        loop.call_soon_threadsafe(task.cancel)
-        ended.exception()
-        raise
+    return wait_for(coroutine)
 
 
 def _wanted(*, resume: bool, retry_failed: bool) -> frozenset[State]:

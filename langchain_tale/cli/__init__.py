@@ -5,7 +5,14 @@ only the story. Exit codes: 0; 1 when the service, the model or a file fails; 2 
 what was asked; 130 after Ctrl-C.
 """
 
-from langchain_tale.cli import bulk, doctor, models, sandbox, tell  # each adds its command
+from langchain_tale.cli import (
+    bulk,
+    doctor,
+    evaluate,
+    models,
+    sandbox,
+    tell,
+)  # each adds its command
 from langchain_tale.cli.app import run, with_command
 
-__all__ = ["bulk", "doctor", "models", "run", "sandbox", "tell", "with_command"]
+__all__ = ["bulk", "doctor", "evaluate", "models", "run", "sandbox", "tell", "with_command"]

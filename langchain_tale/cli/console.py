@@ -75,8 +75,15 @@ def story_chain(
     """A chain on OpenRouter, or without a key on the local model."""
     from langchain_tale.story.chain import create_story_chain  # noqa: PLC0415 (slow to import)
 
+    with reachable(models) as (reached, address):
+        yield create_story_chain(reached or None, **options, **address)
+
+
+@contextmanager
+def reachable(models: list[str]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """The models as asked for, or without a key the local one; and where they are, if not there."""
     if get_settings().ai_service.api_key is not None:
-        yield create_story_chain(models or None, **options)
+        yield models, {}
         return
     instead = f" instead of {', '.join(models)}" if models else ""
     told = f"a small model on this machine tells it{instead}"
@@ -84,8 +91,7 @@ def story_chain(
     with open_sandbox(EngineName.LLAMA) as server:
         from langchain_tale.sandbox import LOCAL_MODEL  # noqa: PLC0415 (an extra)
 
-        options |= {"api_key": server.api_key, "base_url": server.base_url}
-        yield create_story_chain(LOCAL_MODEL, **options)
+        yield [LOCAL_MODEL], {"api_key": server.api_key, "base_url": server.base_url}
 
 
 @contextmanager

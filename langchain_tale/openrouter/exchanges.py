@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +24,7 @@ from langchain_tale.telemetry.facts import usage_facts
 from langchain_tale.telemetry.scopes import on_behalf_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_tale.telemetry.scopes import Scope
 
@@ -39,11 +38,16 @@ CANCELLING: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 class Exchange:
     """One HTTP request, as long as it is under way."""
 
-    key_hint: str | None
+    request: httpx2.Request = field(repr=False)
     sent_at: float
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     lost_by: BaseException | None = None
+
+    def key_hint(self) -> str | None:
+        """What may be shown of the key that it was sent with."""
+        sent: str = self.request.headers.get("authorization", "")
+        return hint_of(sent.removeprefix("Bearer "))
 
     def outcome(self) -> str:
         """Why it was not the last."""
@@ -78,8 +82,7 @@ class Exchanges:
         """A request is sent; the one before it, if any, is over."""
         if self._current is not None:
             self._tell(self._current, {"outcome": self._current.outcome()})
-        key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        self._current = Exchange(hint_of(key), self.clock())
+        self._current = Exchange(request, self.clock())
 
     def answered(self, response: httpx2.Response) -> None:
         """The head of an answer has come."""
@@ -124,7 +127,7 @@ class Exchanges:
         self.scope.tell(
             ApiCalled,
             model=self.model,
-            key_hint=exchange.key_hint,
+            key_hint=exchange.key_hint(),
             latency_s=self.clock() - exchange.sent_at,
             is_streamed=self.is_streamed,
             **{**known, **present(facts)},
@@ -156,38 +159,30 @@ def _said_by(error: BaseException | None) -> dict[str, Any]:
 _CURRENT: Final[ContextVar[Exchanges | None]] = ContextVar("langchain_tale_exchanges", default=None)
 
 
-@contextmanager
-def sending_for(exchanges: Exchanges | None) -> Iterator[None]:
+class sending_for:  # noqa: N801 (used as a function; a generator would take twice as long)
     """Requests that the SDK sends inside are of this call. Nothing may be yielded inside.
 
     Args:
         exchanges: Those of the call, or None for a request that belongs to no chat model.
     """
-    if exchanges is None:
-        yield
-        return
-    token = _CURRENT.set(exchanges)
-    try:
-        with on_behalf_of(exchanges.scope):
-            yield
-    finally:
-        _CURRENT.reset(token)
+
+    __slots__ = ("_exchanges", "_scope", "_token")
+
+    def __init__(self, exchanges: Exchanges | None) -> None:
+        self._exchanges = exchanges
+
+    def __enter__(self) -> None:
+        if self._exchanges is not None:
+            self._token = _CURRENT.set(self._exchanges)
+            self._scope = on_behalf_of(self._exchanges.scope)
+            self._scope.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._exchanges is not None:
+            self._scope.__exit__(*error)
+            _CURRENT.reset(self._token)
 
 
-@contextmanager
-def exchange(request: httpx2.Request) -> Iterator[Callable[[httpx2.Response], None]]:
-    """One request of the SDK's.
-
-    Yields:
-        Who is to be told of the response, once its head has come.
-    """
-    exchanges = _CURRENT.get()
-    if exchanges is None:
-        yield lambda _: None
-        return
-    exchanges.sends(request)
-    try:
-        yield exchanges.answered
-    except BaseException as error:
-        exchanges.lost(error)
-        raise
+def current_exchanges() -> Exchanges | None:
+    """Whose a request of the SDK's is; None for those that belong to no chat model."""
+    return _CURRENT.get()

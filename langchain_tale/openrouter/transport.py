@@ -25,7 +25,7 @@ from openai import Omit
 from openai._streaming import SSEDecoder
 
 from langchain_tale import errors
-from langchain_tale.openrouter.exchanges import exchange, sending_for
+from langchain_tale.openrouter.exchanges import current_exchanges, sending_for
 from langchain_tale.openrouter.failures import Source, error_from_body
 from langchain_tale.openrouter.quoting import without_keys
 
@@ -52,8 +52,15 @@ class SyncSDK(openai.OpenAI):
         return _own_headers(super().default_headers)
 
     def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        with exchange(request) as answered:
-            answered(response := super()._send_request(request, **kwargs))
+        if (exchanges := current_exchanges()) is None:
+            return super()._send_request(request, **kwargs)
+        exchanges.sends(request)
+        try:
+            response = super()._send_request(request, **kwargs)
+        except BaseException as error:
+            exchanges.lost(error)
+            raise
+        exchanges.answered(response)
         return response
 
 
@@ -66,8 +73,15 @@ class AsyncSDK(openai.AsyncOpenAI):
         return _own_headers(super().default_headers)
 
     async def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        with exchange(request) as answered:
-            answered(response := await super()._send_request(request, **kwargs))
+        if (exchanges := current_exchanges()) is None:
+            return await super()._send_request(request, **kwargs)
+        exchanges.sends(request)
+        try:
+            response = await super()._send_request(request, **kwargs)
+        except BaseException as error:
+            exchanges.lost(error)
+            raise
+        exchanges.answered(response)
         return response
 
 

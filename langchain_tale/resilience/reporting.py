@@ -72,9 +72,10 @@ class ToldWalk(Walk):
         self, metadata: dict[str, Any], usage: Any, *, content_chars: int, is_streamed: bool
     ) -> None:
         """Hear what an answer says of itself, before `succeeded`."""
-        self._answer = answer_facts(
-            metadata, usage, content_chars=content_chars, is_streamed=is_streamed
-        )
+        if self._scope.is_heard(AttemptSucceeded):
+            self._answer = answer_facts(
+                metadata, usage, content_chars=content_chars, is_streamed=is_streamed
+            )
 
     def succeeded(self, **facts: Any) -> None:
         """Log the current turn as the one that gave the answer, and tell of it."""

@@ -15,6 +15,7 @@ from langchain_tale.story.choice import ModelChoice, ModelWeights
 from langchain_tale.story.personal import is_personal
 from langchain_tale.story.ranking import Facts, Need, rank
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
+from langchain_tale.telemetry.records import MetricsSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +64,7 @@ def choose_models(
     llm: ChatOpenRouter | None = None,
     records: Iterable[ModelRecord] | None = None,
     health: Mapping[Any, Health | ModelEndpoints] | None = None,
-    measured: Mapping[Any, Measured] | None = None,
+    measured: Mapping[Any, Measured] | MetricsSnapshot | None = None,
     weights: ModelWeights | None = None,
 ) -> ModelChoice:
     """Models for a story, best first: by language, length, price and health.
@@ -79,7 +80,8 @@ def choose_models(
         records: OpenRouter's listing, from `account.models`; all of it, since what is missing
             counts as retired.
         health: By slug, from `account.health` or `account.endpoints`.
-        measured: By slug: anything with a `success_rate` from 0 to 1.
+        measured: What one measured: a `StoryMetrics.snapshot()`, or by slug anything with a
+            `success_rate` from 0 to 1.
         weights: What counts how much; see `ranking`.
 
     Returns:
@@ -112,7 +114,7 @@ async def achoose_models(
     llm: ChatOpenRouter | None = None,
     records: Iterable[ModelRecord] | None = None,
     health: Mapping[Any, Health | ModelEndpoints] | None = None,
-    measured: Mapping[Any, Measured] | None = None,
+    measured: Mapping[Any, Measured] | MetricsSnapshot | None = None,
     weights: ModelWeights | None = None,
 ) -> ModelChoice:
     """The twin of `choose_models`; the candidates' health is asked all at once."""
@@ -179,8 +181,9 @@ def _facts(
     models: Sequence[str],
     records: Iterable[ModelRecord] | None,
     health: Mapping[Any, Health | ModelEndpoints] | None,
-    measured: Mapping[Any, Measured] | None,
+    measured: Mapping[Any, Measured] | MetricsSnapshot | None,
 ) -> list[Facts]:
+    counted = measured.models if isinstance(measured, MetricsSnapshot) else measured or {}
     listing = None if records is None else {record.id: record for record in records}
     left_alone = {slug for (_, slug), state in circuits().items() if state == "open"}
     return [
@@ -188,7 +191,7 @@ def _facts(
             model,
             listing,
             (health or {}).get(model),
-            (measured or {}).get(model),
+            counted.get(model),
             is_left_alone=str(model) in left_alone,
         )
         for model in models

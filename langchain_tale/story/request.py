@@ -155,7 +155,7 @@ class StoryRequest(BaseModel):
         return self.language
 
 
-_SHOWN: Final = frozenset({"age", "language", "words", "minutes"})
+_SHOWN: Final = frozenset({"age", "language", "words", "minutes", "scenes"})
 _OWN_PROMPT: Final = {
     "en": frozenset({"en", "eng", "english"}),
     "ru": frozenset({"ru", "rus", "russian", "русский"}),

@@ -12,6 +12,9 @@ from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.outputs import ChatGeneration
 from pydantic import Field
 
+from langchain_tale.cards.blocks import Prose
+from langchain_tale.cards.card import Card, Readable
+from langchain_tale.cards.stories import story_card
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
 from langchain_tale.story.checks.report import (
@@ -21,14 +24,16 @@ from langchain_tale.story.telling import tell_of
 from langchain_tale.story.titles import split_title
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.outputs import Generation
 
+    from langchain_tale.cards.blocks import Block
+
 
 @dataclass(frozen=True, repr=False)
-class StoryGenerationResult:
-    """A story and what is known of it.
+class StoryGenerationResult(Readable):
+    """A story and what is known of it; in a notebook it shows itself as a card.
 
     Attributes:
         content: The story, without its title where that was recognised.
@@ -69,7 +74,7 @@ class StoryGenerationResult:
         }
         words = f"<{len(self.content.split())} words>"
         facts = "".join(f", {name}={fact!r}" for name, fact in shown.items() if fact is not None)
-        return f"StoryGenerationResult(content={words}{facts})"
+        return f"{type(self).__name__}(content={words}{facts})"
 
     @property
     def generation_id(self) -> str | None:
@@ -96,6 +101,25 @@ class StoryGenerationResult:
             "attempts": [attempt.to_dict() for attempt in self.attempts],
             "report": None if self.report is None else self.report.to_dict(),
         }
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return story_card(
+            title=self.title,
+            body=self._body(),
+            model=str(self.model),
+            provider_name=(self.generation_info or {}).get("provider_name"),
+            cost_usd=self.cost_usd,
+            latency_s=self.latency_s,
+            attempts=self.attempts,
+            level=self.report.level if self.report else None,
+            is_cut_off=self.is_cut_off,
+            is_cached=self.is_cached,
+            complaints=self.report.sentences if self.report else (),
+        )
+
+    def _body(self) -> Sequence[Block]:
+        return [Prose(self.content)]
 
 
 Reporting = Callable[[StoryGenerationResult], StoryReport]

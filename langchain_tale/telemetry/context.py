@@ -6,10 +6,10 @@ A caller's own id counts first: that of `with request_id("…")`, then that of
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from langchain_tale.errors import ConfigurationError
 
@@ -56,7 +56,7 @@ def request_id(value: str | None = None) -> Iterator[str]:
 
 def new_request_id() -> str:
     """An id that nobody else has: 32 hexadecimal digits."""
-    return uuid4().hex
+    return os.urandom(16).hex()
 
 
 def current_request_id() -> str | None:

@@ -64,8 +64,8 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """The facts that are known, flat and fit for JSON."""
-        known = ((name, getattr(self, name)) for name in fact_names(type(self)))
-        return {name: _plain(value) for name, value in known if value is not None}
+        names = fact_names(type(self))
+        return {name: fact for name in names if (fact := getattr(self, name)) is not None}
 
 
 _FACTS: Final[dict[type[Event], tuple[str, ...]]] = {}
@@ -74,10 +74,6 @@ _FACTS: Final[dict[type[Event], tuple[str, ...]]] = {}
 def fact_names(kind: type[Event]) -> tuple[str, ...]:
     """The names of the facts that events of a kind have."""
     return _FACTS.get(kind) or _FACTS.setdefault(kind, tuple(each.name for each in fields(kind)))
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -523,6 +519,11 @@ class ApiCalled(Event):
     time_to_first_token_s: float | None = None
     is_streamed: bool = False
     time: datetime = field(default_factory=_now)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts that are known, flat and fit for JSON."""
+        facts = Event.to_dict(self)  # `super()` does not know a class with slots yet
+        return {**facts, "time": self.time.isoformat(timespec="milliseconds")}
 
     @property
     def message(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json as json_
 import logging
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pythonjsonlogger.json import JsonFormatter
@@ -20,6 +21,7 @@ from langchain_tale.telemetry.chains import (
 )
 from langchain_tale.telemetry.disclosure import ALLOWED
 from langchain_tale.telemetry.emitting import LOGGER
+from langchain_tale.telemetry.events import fact_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,13 +118,15 @@ class JsonLines(JsonFormatter):
         message_dict: dict[str, Any],  # noqa: ARG002 (it would have an exception as it is)
     ) -> None:
         """The row of a record."""
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         event: Event | None = getattr(record, "event", None)
-        log_data["timestamp"] = moment.replace("+00:00", "Z")
+        log_data["timestamp"] = _timestamp(record.created)
         log_data["level"] = record.levelname
         log_data["event"] = record.name if event is None else event.name
         log_data["message"] = without_secrets(record.message)
-        log_data |= _row_of(event) if event is not None else getattr(record, "private", {})
+        if event is not None:
+            _add_facts(log_data, event)
+        else:
+            log_data |= getattr(record, "private", {})
         if (error := _error_of(record)) is not None:
             log_data |= {"error_message": told(error), "exception": chain_text(error)}
 
@@ -138,19 +142,35 @@ class ConsoleLines(logging.Formatter):
         return "\n".join([line + _which(record), *_why(record)])
 
 
-def _row_of(event: Event) -> dict[str, Any]:
-    facts = event.to_dict()
-    row = {_RENAMED.get(name, name): _short(name, fact) for name, fact in facts.items()}
-    row.pop("time", None)  # `timestamp` says it
-    counts = [row[name] for name in ("input_tokens", "output_tokens") if name in row]
-    return {**row, "tokens": sum(counts)} if counts else row
+_COLUMNS: Final[dict[type[Event], tuple[tuple[str, str, int], ...]]] = {}
 
 
-def _short(name: str, fact: Any) -> Any:
-    """Seconds to a tenth of a millisecond, dollars to a millionth of a millicent."""
-    if not isinstance(fact, float):
-        return fact
-    return round(fact, 4 if name.endswith("_s") else 11)
+def _columns(kind: type[Event]) -> tuple[tuple[str, str, int], ...]:
+    """Of each fact of a kind: its name, its name in logs, and how many decimals it has there.
+
+    Seconds have a tenth of a millisecond, dollars a millionth of a millicent.
+    """
+    known = _COLUMNS.get(kind)
+    if known is None:
+        names = [name for name in fact_names(kind) if name != "time"]  # `timestamp` says it
+        known = tuple((n, _RENAMED.get(n, n), 4 if n.endswith("_s") else 11) for n in names)
+        _COLUMNS[kind] = known
+    return known
+
+
+def _add_facts(row: dict[str, Any], event: Event) -> None:
+    for name, column, decimals in _columns(type(event)):
+        fact = getattr(event, name)
+        if fact is not None:
+            row[column] = round(fact, decimals) if type(fact) is float else fact
+    if "input_tokens" in row or "output_tokens" in row:
+        row["tokens"] = row.get("input_tokens", 0) + row.get("output_tokens", 0)
+
+
+def _timestamp(seconds: float) -> str:
+    """In UTC, to the millisecond."""
+    whole, ms = divmod(int(seconds * 1000), 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{ms:03}Z"
 
 
 def _error_of(record: logging.LogRecord) -> BaseException | None:

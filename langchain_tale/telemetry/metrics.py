@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from langchain_tale.cards.card import Card, Readable
 from langchain_tale.errors import BudgetSpentError, ConfigurationError
 from langchain_tale.telemetry import exposition, frames
 from langchain_tale.telemetry.calls import Call
@@ -43,7 +44,7 @@ class _Run:
     first_token_s: float | None = None
 
 
-class StoryMetrics(BaseCallbackHandler):
+class StoryMetrics(Readable, BaseCallbackHandler):
     """Counts the calls of chat models: how many, how long, how dear, and how they failed.
 
     Give it to any LangChain call, sync or async: `config={"callbacks": [metrics]}`. One serves
@@ -218,6 +219,10 @@ class StoryMetrics(BaseCallbackHandler):
         """Everything counted so far, overall and for each model that was asked."""
         with self._lock:
             return self._up_to_date().snapshot()
+
+    def card(self) -> Card:
+        """What a notebook shows of it: everything counted so far."""
+        return self.snapshot().card()
 
     def to_frame(self) -> DataFrame:
         """A row for each model and one for all, for pandas.

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from langchain_tale.cards.card import Card, Readable
+from langchain_tale.cards.metrics import metrics_card
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
@@ -112,8 +115,8 @@ class CallMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSnapshot:
-    """Everything counted up to a moment.
+class MetricsSnapshot(Readable):
+    """Everything counted up to a moment; in a notebook it shows itself as a table.
 
     Attributes:
         overall: All calls.
@@ -126,3 +129,7 @@ class MetricsSnapshot:
     def to_dict(self) -> dict[str, Any]:
         """The same, fit for JSON."""
         return asdict(self)
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return metrics_card(self.overall, self.models)

@@ -11,6 +11,7 @@ from langchain_tale.catalogue import OpenRouterModel
 from langchain_tale.errors import (
     AllModelsFailedError,
     BrokenStreamError,
+    BudgetSpentError,
     ConfigurationError,
     ModerationError,
     RefusedReplyError,
@@ -24,6 +25,9 @@ from langchain_tale.story.book.chain import create_storybook_chain
 from langchain_tale.story.book.result import StorybookParser, StorybookResult
 from langchain_tale.story.book.schema import RESPONSE_FORMAT
 from langchain_tale.story.request import StoryRequest
+from langchain_tale.telemetry.budget import Budget
+from langchain_tale.telemetry.emitting import listen
+from langchain_tale.telemetry.events import StoryTold
 from tests.story.books import RUSTY, as_json
 from tests.story.recorder import STORY, Recorder
 
@@ -100,6 +104,23 @@ def test_a_story_comes_in_as_many_scenes_as_asked_for_and_says_who_told_it(book:
 )
 def test_the_number_of_scenes_follows_the_length(book: Book, request_: Any, scenes: int) -> None:
     assert len(book.invoke(request_).story.scenes) == scenes
+
+
+def test_the_text_of_its_scenes_is_measured(
+    answering: Callable[..., tuple[Recorder, dict[str, Any]]],
+) -> None:
+    _, to_it = answering(WRITTEN)
+    asked = {"theme": "berries", "scenes": 3, "words": 300}
+
+    result = create_storybook_chain(MINI, **to_it).invoke(asked)
+    streamed = list(create_storybook_chain(MINI, **to_it).stream(asked))
+    unmeasured = create_storybook_chain(MINI, checks=False, **to_it).invoke(asked)
+
+    assert result.report is not None
+    assert "words" in {finding.name for finding in result.report.failures}
+    assert streamed[0].report is None
+    assert streamed[-1].report == result.report
+    assert unmeasured.report is None
 
 
 def test_a_russian_story_knows_its_language(book: Book) -> None:
@@ -393,6 +414,49 @@ def test_a_model_with_a_policy_and_a_check_of_its_own_keeps_both(
     assert [attempt.succeeded for attempt in result.attempts] == [False, True]
     assert "once more" in str(result.attempts[0].error)
     assert len(engine.bodies) == len(seen) == 2
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream", "ainvoke", "astream"])
+@pytest.mark.parametrize("answer", [WRITTEN, STORY], ids=["json", "prose"])
+async def test_who_listens_hears_of_every_whole_story_once(
+    answering: Callable[..., tuple[Recorder, dict[str, Any]]], answer: str, how: str
+) -> None:
+    _, to_it = answering(answer)
+    heard: list[StoryTold] = []
+    stop = listen(lambda event: heard.append(event) if isinstance(event, StoryTold) else None)
+    chain = create_storybook_chain(MINI, retry=RetryPolicy(max_retries=0), **to_it)
+    asked = {"theme": "a fox", "scenes": 3}
+    try:
+        if how == "invoke":
+            result = chain.invoke(asked)
+        elif how == "ainvoke":
+            result = await chain.ainvoke(asked)
+        elif how == "stream":
+            result = list(chain.stream(asked))[-1]
+        else:
+            result = [each async for each in chain.astream(asked)][-1]
+    finally:
+        stop()
+
+    assert [event.content_words for event in heard] == [len(result.content.split())]
+    assert "Rusty" not in repr(result)
+    assert repr(result).startswith("StorybookResult(content=<")
+
+
+def test_a_budget_that_is_spent_ends_the_asking(
+    answering: Callable[..., tuple[Recorder, dict[str, Any]]], fake_time: FakeTime
+) -> None:
+    engine, to_it = answering(STORY)
+    options: dict[str, Any] = {**to_it, "timing": fake_time.timing()}
+    raising = create_storybook_chain(MINI, budget=Budget(tokens=1), on_prose="raise", **options)
+    lenient = create_storybook_chain(MINI, budget=Budget(tokens=1), **options)
+
+    with pytest.raises(BudgetSpentError):
+        raising.invoke({"theme": "a fox", "scenes": 3})
+    assert lenient.invoke({"theme": "a fox", "scenes": 3}).form == "prose"  # better than nothing
+    with pytest.raises(BudgetSpentError):
+        lenient.invoke("a fox")
+    assert len(engine.bodies) == 2
 
 
 def test_another_vendors_model_can_tell_one() -> None:

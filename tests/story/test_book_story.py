@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -29,6 +30,13 @@ def test_a_story_is_frozen_and_knows_no_other_fields() -> None:
 
 def test_it_survives_a_round_trip() -> None:
     assert Story.model_validate_json(RUSTY.model_dump_json()) == RUSTY
+
+
+def test_no_word_of_it_is_in_its_repr() -> None:
+    shown = f"{RUSTY!r} {RUSTY}"
+
+    assert "'<4 words>'" in shown
+    assert not {"Rusty", "Olive", "fox", "berries", "share"} & set(re.findall(r"\w+", shown))
 
 
 def test_what_cannot_be_seen_is_taken_out_and_paragraphs_stay() -> None:

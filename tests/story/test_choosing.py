@@ -18,6 +18,7 @@ from langchain_tale.story.chain import create_story_chain
 from langchain_tale.story.choice import ModelWeights
 from langchain_tale.story.choosing import achoose_models, choose_models, need_of
 from langchain_tale.story.request import StoryRequest
+from langchain_tale.telemetry.metrics import StoryMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,6 +182,26 @@ def test_what_one_measured_oneself_counts() -> None:
 
     assert list(choice) == [HAIKU, MINI]
     assert "answered 20%" in choice.ranked[1].reason
+
+
+def test_a_snapshot_of_metrics_is_what_one_measured(
+    faulty: Callable[..., Sandbox], fake_time: FakeTime
+) -> None:
+    metrics = StoryMetrics()
+    sandbox = faulty({MINI: [Fault(status=503)]})
+    chain = create_story_chain(
+        [MINI, HAIKU],
+        base_url=sandbox.base_url,
+        api_key=sandbox.api_key,
+        timing=fake_time.timing(),
+    )
+    chain.invoke("a fox", {"callbacks": [metrics]})
+
+    choice = choose_models("a fox", [MINI, HAIKU], measured=metrics.snapshot())
+
+    assert list(choice) == [HAIKU, MINI]
+    assert "answered 0%" in choice.ranked[1].reason
+    assert "answered 100%" in choice.ranked[0].reason
 
 
 def test_a_model_with_an_open_circuit_comes_last(

@@ -1,18 +1,16 @@
-"""A logger as it was before, and lists of what happened."""
+"""Lists of what happened, and calls in every way."""
 
 from __future__ import annotations
 
 import io
 import json as json_
-import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from langchain_tale.resilience.policy import RetryPolicy
-from langchain_tale.telemetry.disclosure import ALLOWED
-from langchain_tale.telemetry.emitting import LOGGER, listen
-from langchain_tale.telemetry.logs import TaleHandler, configure_logging
+from langchain_tale.telemetry.emitting import listen
+from langchain_tale.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,18 +21,6 @@ if TYPE_CHECKING:
 
 EventT = TypeVar("EventT", bound="Event")
 QUICK = RetryPolicy(max_retries=3, retry_delay=0.0)
-
-
-@pytest.fixture(autouse=True)
-def _bare_logger() -> Iterator[None]:
-    """No test leaves its logging behind."""
-    yield
-    for handler in list(LOGGER.handlers):
-        if isinstance(handler, TaleHandler):
-            LOGGER.removeHandler(handler)
-    LOGGER.setLevel(logging.NOTSET)
-    LOGGER.propagate = True
-    ALLOWED.prompts = ALLOWED.responses = False
 
 
 class Heard(list["Event"]):

@@ -160,7 +160,7 @@ def test_an_event_is_a_sentence(event: Event, sentence: str) -> None:
 
 def test_importing_configures_nothing() -> None:
     code = (
-        "import logging, langchain_tale.telemetry.logs, langchain_tale.openrouter.chat_models\n"
+        "import logging, langchain_tale.telemetry.logs\n"
         "logger = logging.getLogger('langchain_tale')\n"
         "print(logger.handlers, logger.level, logger.propagate, logging.getLogger().handlers)"
     )
@@ -169,6 +169,8 @@ def test_importing_configures_nothing() -> None:
     )
 
     assert done.stdout == "[] 0 True []\n"
+    assert "langchain_tale.openrouter.chat_models" in sys.modules, "by the other tests"
+    assert (LOGGER.handlers, LOGGER.level, LOGGER.propagate) == ([], logging.NOTSET, True)
 
 
 def test_an_event_is_heard_by_the_log_and_by_each_listener(

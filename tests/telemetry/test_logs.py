@@ -25,7 +25,17 @@ from tests.conftest import chat_model
 from tests.telemetry.conftest import QUICK, Lines, logged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from langchain_tale.sandbox.pytest_plugin import StartSandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """One for all: it does not fail."""
+    with Sandbox(engine="scripted", lateness_s=0.0) as running:
+        yield running
+
 
 RETRIED = RetryPolicy(max_retries=1, retry_delay=0.0)
 

@@ -22,7 +22,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from pythonjsonlogger.json import JsonFormatter
 
 from langchain_tale.client import OpenRouterClient
-from langchain_tale.errors import AllModelsFailedError, ExternalServiceError
+from langchain_tale.errors import AllModelsFailedError, ExternalServiceError, UnparsableReplyError
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.policy import RetryPolicy
 from langchain_tale.sandbox import Fault, Sandbox
@@ -234,12 +234,41 @@ def teller(request: Mapping[str, Any]) -> str:
     return " ".join(str(message["content"]) for message in request["messages"])
 
 
-def serve(faults: Any, key: str = KEY) -> Sandbox:
-    return Sandbox(engine=ScriptedEngine(teller), api_key=key, faults={"*": faults}, lateness_s=0)
+class Server:
+    """One sandbox for each key, for all trials: what goes wrong is said anew for each."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Sandbox] = {}
+        self._fault: Callable[[Mapping[str, Any]], Fault | None] = lambda _request: None
+
+    def __call__(self, faults: Any, key: str = KEY) -> Sandbox:
+        """The sandbox, with faults in order, or as a function of the request says."""
+        several = iter(()) if callable(faults) else iter(faults)
+        self._fault = faults if callable(faults) else lambda _request: next(several, None)
+        return self._running.get(key) or self._running.setdefault(key, self._started(key))
+
+    def _started(self, key: str) -> Sandbox:
+        faults = {"*": self._next}
+        engine = ScriptedEngine(teller)
+        return Sandbox(engine=engine, api_key=key, faults=faults, lateness_s=0).start()
+
+    def _next(self, request: Mapping[str, Any]) -> Fault | None:
+        return self._fault(request)
+
+    def stop(self) -> None:
+        for sandbox in self._running.values():
+            sandbox.stop()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
 
 
 def try_chain(
-    trial: Trial, sandbox: Sandbox, *, streamed: bool, timeout_s: float = 20, **options: Any
+    trial: Trial, *, sandbox: Sandbox, streamed: bool, timeout_s: float = 20, **options: Any
 ) -> None:
     """Have a story told, and note what comes of it."""
     address = {"api_key": sandbox.api_key, "base_url": sandbox.base_url, "timeout": timeout_s}
@@ -264,9 +293,8 @@ STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "str
 
 
 @STREAMED
-def test_success_tells_nothing(trial: Trial, *, streamed: bool) -> None:
-    with serve([]) as sandbox:
-        try_chain(trial, sandbox, streamed=streamed)
+def test_success_tells_nothing(trial: Trial, serve: Server, *, streamed: bool) -> None:
+    try_chain(trial, streamed=streamed, sandbox=serve([]))
 
     assert trial.error is None
     assert NAME in trial.things[-1].content, "it was told"
@@ -275,9 +303,13 @@ def test_success_tells_nothing(trial: Trial, *, streamed: bool) -> None:
 
 @STREAMED
 @pytest.mark.parametrize("kind", [kind for kind in FAULT_KINDS if kind != "drip"])
-def test_no_failure_tells(trial: Trial, kind: Any, *, streamed: bool) -> None:
-    with serve([Fault(kind=kind, status=502, delay_s=0.1)] * 3) as sandbox:
-        try_chain(trial, sandbox, streamed=streamed, timeout_s=0.2 if kind in ENDLESS else 20)
+def test_no_failure_tells(trial: Trial, serve: Server, kind: Any, *, streamed: bool) -> None:
+    try_chain(
+        trial,
+        streamed=streamed,
+        timeout_s=0.2 if kind in ENDLESS else 20,
+        sandbox=serve([Fault(kind=kind, status=502, delay_s=0.1)] * 3),
+    )
 
     assert trial.events
     assert leaks(trial) == []
@@ -302,14 +334,13 @@ ECHOES: Final[dict[str, Callable[[str], Fault]]] = {
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["usual key", "other key"])
 @pytest.mark.parametrize("how", ECHOES)
 def test_a_server_that_echoes_is_not_quoted(
-    trial: Trial, how: str, key: str, *, streamed: bool
+    trial: Trial, serve: Server, how: str, key: str, *, streamed: bool
 ) -> None:
     def echo(request: Mapping[str, Any]) -> Fault:
         said = json.dumps(request["messages"])
         return ECHOES[how](f"{key} may not ask: {said}; with {key}")
 
-    with serve(echo, key) as sandbox:
-        try_chain(trial, sandbox, streamed=streamed)
+    try_chain(trial, streamed=streamed, sandbox=serve(echo, key))
 
     assert trial.error is not None
     assert leaks(trial) == []
@@ -324,23 +355,24 @@ def quoting(message: Any) -> None:
 
 
 @STREAMED
-def test_a_check_that_quotes_the_answer_does_not_tell(trial: Trial, *, streamed: bool) -> None:
-    with serve([]) as sandbox:
-        try_chain(trial, sandbox, streamed=streamed, accept=quoting)
+def test_a_check_that_quotes_the_answer_does_not_tell(
+    trial: Trial, serve: Server, *, streamed: bool
+) -> None:
+    try_chain(trial, streamed=streamed, accept=quoting, sandbox=serve([]))
 
     assert isinstance(trial.error, AllModelsFailedError)
     assert leaks(trial) == []
 
 
-def test_an_answer_that_does_not_fit_a_schema_does_not_tell(trial: Trial) -> None:
-    with serve([]) as sandbox:
-        llm = ChatOpenRouter(model="a/b", api_key=sandbox.api_key, base_url=sandbox.base_url)
-        schema = {"title": "Scene", "type": "object", "properties": {}, "required": ["place"]}
-        try:
-            llm.with_structured_output(schema, method="json_schema").invoke(REQUEST.theme)
-        except ExternalServiceError as error:
-            trial.error = error
+def test_an_answer_that_does_not_fit_a_schema_does_not_tell(trial: Trial, serve: Server) -> None:
+    sandbox = serve([])
+    llm = ChatOpenRouter(model="a/b", api_key=sandbox.api_key, base_url=sandbox.base_url)
+    schema = {"title": "Scene", "type": "object", "properties": {}, "required": ["place"]}
+    with pytest.raises(UnparsableReplyError) as caught:
+        llm.with_structured_output(schema, method="json_mode").invoke(f'Of a "{WORDS[0]}"')
 
+    trial.error = caught.value
+    assert WORDS[0] in (caught.value.partial_text or "")
     assert leaks(trial) == []
 
 
@@ -359,9 +391,8 @@ def test_a_request_that_is_none_does_not_tell(trial: Trial, given: Any) -> None:
 # ── the trial itself ────────────────────────────────────────────────────────
 
 
-def test_every_path_is_walked_and_would_be_heard(trial: Trial) -> None:
-    with serve([Fault(status=503)] * 3) as sandbox:
-        try_chain(trial, sandbox, streamed=False)
+def test_every_path_is_walked_and_would_be_heard(trial: Trial, serve: Server) -> None:
+    try_chain(trial, streamed=False, sandbox=serve([Fault(status=503)] * 3))
 
     for path in PATHS:
         assert any(path(trial)), f"{path.__name__} says nothing"

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from langchain_tale.sandbox.pytest_plugin import StartSandbox
     from tests.telemetry.conftest import Heard
 
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """One for all: it does not fail."""
+    with Sandbox(engine="scripted", lateness_s=0.0) as running:
+        yield running
+
+
 ALONE_OR_NOT = pytest.mark.parametrize("make", [lambda llm: llm, lambda llm: llm.with_retry(QUICK)])
 
 

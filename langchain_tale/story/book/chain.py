@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda, ensure_config
 
 from langchain_tale.catalogue import OpenRouterModel, known_model, served_slug
-from langchain_tale.errors import ExternalServiceError, RefusedReplyError
+from langchain_tale.errors import (
+    BudgetSpentError,
+    ExternalServiceError,
+    RefusedReplyError,
+    TaleError,
+)
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.accepting import both
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
@@ -17,12 +23,16 @@ from langchain_tale.story.book.growing import GrowingStory
 from langchain_tale.story.book.prompt import storybook_messages
 from langchain_tale.story.book.result import StorybookParser, StorybookResult
 from langchain_tale.story.book.schema import RESPONSE_FORMAT
+from langchain_tale.story.checks.checking import check_story
+from langchain_tale.story.checks.judge import within
 from langchain_tale.story.request import StoryInput, StoryRequest, as_story_request
 from langchain_tale.story.storytellers import chat_models, fit, given_options, settled_policy
 from langchain_tale.story.unfit.guard import RequestGuard, admission
+from langchain_tale.telemetry.context import REQUEST_ID
+from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
@@ -30,7 +40,11 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.continuing import OnBrokenStream
     from langchain_tale.resilience.policy import RetryPolicy
+    from langchain_tale.story.checks.report import StoryReport
+    from langchain_tale.story.checks.told import Check
+    from langchain_tale.story.result import StoryGenerationResult
     from langchain_tale.story.storytellers import Models
+    from langchain_tale.telemetry.budget import Budget
 
 OnProse = Literal["ask_again", "split", "raise"]
 TOKENS_PER_WORD: Final = 4
@@ -50,8 +64,10 @@ def create_storybook_chain(
     structured: bool | None = None,
     on_prose: OnProse = "ask_again",
     guard: RequestGuard | None = _GUARD,
+    checks: Sequence[Check] | bool | None = None,
     on_broken_stream: OnBrokenStream = "raise",
     timing: Timing | None = None,
+    budget: Budget | None = None,
     **model_options: Any,
 ) -> Runnable[StoryInput, StorybookResult]:
     """A chain that tells stories in scenes, as a `Story`.
@@ -74,8 +90,11 @@ def create_storybook_chain(
             in the end where nothing better came; `"split"`, take it at once; or `"raise"`,
             never take it. The result's `form` says `"prose"`.
         guard: Refuses requests that are unfit for children before anything is sent.
+        checks: What is measured of the text of the scenes, for the result's `report`: None or
+            True for `DEFAULT_CHECKS`, False for nothing. A story that fails one is not told again.
         on_broken_stream: As for `create_story_chain`; with `"restart"` the scenes begin anew.
         timing: Clock, sleep and randomness, for tests.
+        budget: What may be spent; once it is, nothing more is asked. Others may share it.
         **model_options: For every model given by name.
 
     Returns:
@@ -84,6 +103,7 @@ def create_storybook_chain(
     Raises:
         ConfigurationError: As for `create_story_chain`.
         ExternalServiceError: From the chain, when no model told a whole story.
+        BudgetSpentError: From the chain, when nothing may be asked any more.
 
     Example:
         ```python
@@ -101,6 +121,7 @@ def create_storybook_chain(
     least_tokens = get_settings().ai_service.max_tokens
 
     def story(request: StoryRequest) -> Runnable[StoryRequest, StorybookResult]:
+        scope = Scope.of_step(ensure_config())
         room = max(least_tokens, _room(request))
         fitted = [fit(model, request, room, zdr=zdr) for model in storytellers]
         asked = [_with_schema(model, structured=structured) for model in fitted]
@@ -108,13 +129,17 @@ def create_storybook_chain(
             language=request.language_code,
             n_scenes=request.scene_count,
             takes_prose=on_prose == "split",
+            reporting=_reporting(request, checks=checks),
+            scope=scope,
         )
         checked = loop | {
             "accept": both(loop.get("accept"), parser.refusal),
             "accept_beginning": _has_a_scene,
         }
-        telling = _prompt() | resilient(asked, retry=retry, **checked) | parser
-        return _or_prose(telling, parser) if on_prose == "ask_again" else telling
+        model = within(budget, resilient(asked, retry=retry, **checked))
+        telling = _prompt() | model | parser
+        steps = _or_prose(telling, parser) if on_prose == "ask_again" else telling
+        return steps.with_config(metadata={REQUEST_ID: scope.request_id})
 
     request = RunnableLambda(as_story_request, name="story_request")
     steps = request | admission(guard) | RunnableLambda(story, name="storybook")
@@ -124,6 +149,15 @@ def create_storybook_chain(
 
 def _prompt() -> Runnable[StoryRequest, list[BaseMessage]]:
     return RunnableLambda(storybook_messages, name="storybook_prompt")
+
+
+def _reporting(
+    request: StoryRequest, *, checks: Sequence[Check] | bool | None
+) -> Callable[[StoryGenerationResult], StoryReport] | None:
+    """What makes the report of a story, or None where nothing is measured."""
+    if checks is False:
+        return None
+    return partial(check_story, request=request, checks=None if checks is True else checks)
 
 
 def _room(request: StoryRequest) -> int:
@@ -165,14 +199,17 @@ def _or_prose(
     takes_prose = parser.model_copy(update={"takes_prose": True})
 
     def last_resort(given: dict[str, Any]) -> StorybookResult:
-        return _prose_in(given["error"], takes_prose)
+        return parser.told(_prose_in(given["error"], takes_prose))
+
+    async def alast_resort(given: dict[str, Any]) -> StorybookResult:
+        return await parser.atold(_prose_in(given["error"], takes_prose))
 
     asked: Runnable[dict[str, Any], StorybookResult] = (
         RunnableLambda(lambda given: given["request"], name="request") | telling
     )
     either = asked.with_fallbacks(
-        [RunnableLambda(last_resort, name="prose")],
-        exceptions_to_handle=(ExternalServiceError,),
+        [RunnableLambda(last_resort, alast_resort, name="prose")],
+        exceptions_to_handle=(ExternalServiceError, BudgetSpentError),
         exception_key="error",
     )
     named: Runnable[StoryRequest, dict[str, Any]] = RunnableLambda(
@@ -181,11 +218,11 @@ def _or_prose(
     return named | either
 
 
-def _prose_in(error: ExternalServiceError, parser: StorybookParser) -> StorybookResult:
+def _prose_in(error: TaleError, parser: StorybookParser) -> StorybookResult:
     """The result of the last refused answer that is a story after all.
 
     Raises:
-        ExternalServiceError: There is none: `error` itself.
+        TaleError: There is none: `error` itself.
     """
     log = [attempt.to_dict() for attempt in getattr(error, "attempts", ())]
     for message in _refused_in(error):
@@ -195,7 +232,7 @@ def _prose_in(error: ExternalServiceError, parser: StorybookParser) -> Storybook
     raise error
 
 
-def _refused_in(error: ExternalServiceError) -> Iterator[Any]:
+def _refused_in(error: TaleError) -> Iterator[Any]:
     """The answers that were refused, the latest first."""
     errors = [attempt.error for attempt in getattr(error, "attempts", ())] or [error]
     for each in reversed(errors):

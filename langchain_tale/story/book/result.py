@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration
+from pydantic import Field
 
 from langchain_tale.errors import ModerationError, UnparsableReplyError
 from langchain_tale.story.book.growing import GrowingStory
 from langchain_tale.story.book.prose import story_from_prose
 from langchain_tale.story.book.reading import Form, Reading, read_story
 from langchain_tale.story.book.story import Story
-from langchain_tale.story.result import StoryGenerationResult, Tellings, story_result
+from langchain_tale.story.result import Reporting, StoryGenerationResult, Tellings, story_result
+from langchain_tale.story.telling import tell_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.outputs import Generation
+
+    from langchain_tale.cards.blocks import Block
 
 _NOTHING: Final = Story(title="", scenes=())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StorybookResult(StoryGenerationResult):
     """A story in scenes, and what is known of it.
 
@@ -44,6 +48,9 @@ class StorybookResult(StoryGenerationResult):
         """The same, fit for JSON."""
         return {**super().to_dict(), "story": self.story.model_dump(mode="json")}
 
+    def _body(self) -> Sequence[Block]:
+        return self.story.blocks()
+
 
 class StorybookParser(BaseTransformOutputParser[StorybookResult]):
     """An answer → `StorybookResult`; in a stream, one for each scene.
@@ -52,11 +59,15 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
         language: What `Story.language` becomes.
         n_scenes: How many scenes were asked for.
         takes_prose: Whether a story in plain text will do.
+        reporting: What makes the report of a whole story, or None.
+        scope: Who is told of whole stories, if anybody.
     """
 
     language: str = "en"
     n_scenes: int = 3
     takes_prose: bool = False
+    reporting: Reporting | None = Field(default=None, exclude=True, repr=False)
+    scope: Any = Field(default=None, exclude=True, repr=False)
 
     @property
     def _type(self) -> str:
@@ -87,10 +98,30 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
             UnparsableReplyError: It holds no whole story; `partial_text` has what it holds.
             ModerationError: The model refused.
         """
-        generation = result[0]
-        if isinstance(generation, ChatGeneration):
-            return self.result(generation.message)
-        return self.result(AIMessage(generation.text))
+        return self.told(self.result(_message_in(result)))
+
+    async def aparse_result(
+        self,
+        result: list[Generation],
+        *,
+        partial: bool = False,  # noqa: ARG002 (as above)
+    ) -> StorybookResult:
+        """The twin of `parse_result`."""
+        return await self.atold(self.result(_message_in(result)))
+
+    def told(self, result: StorybookResult) -> StorybookResult:
+        """The same, once those who listen have heard of it."""
+        if self.scope is not None:
+            tell_of(result, self.scope)
+            self.scope.flush()
+        return result
+
+    async def atold(self, result: StorybookResult) -> StorybookResult:
+        """The twin of `told`."""
+        if self.scope is not None:
+            tell_of(result, self.scope)
+            await self.scope.aflush()
+        return result
 
     def parse(self, text: str) -> StorybookResult:
         """The result for bare text."""
@@ -106,7 +137,8 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
             model = message.response_metadata.get("model_name") or "The model"
             msg = f"{model} gave no whole story ({error}); try again or another model."
             raise UnparsableReplyError(msg, partial_text=message.text, **_ids(message)) from None
-        return _result(message, story, reading.form)
+        result = _result(message, story, reading.form)
+        return result if self.reporting is None else replace(result, report=self.reporting(result))
 
     def _reading(self, message: BaseMessage) -> Reading:
         if message.response_metadata.get("finish_reason") == "length":
@@ -140,7 +172,7 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
             growing = _Growing(GrowingStory(self.language))
             for chunk in tellings.one_of(input):
                 yield from growing.take(chunk)
-        yield self.result(growing.message, after=growing.shown)
+        yield self.told(self.result(growing.message, after=growing.shown))
 
     async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[StorybookResult]:  # noqa: A002 (as above)
         tellings = Tellings()
@@ -150,7 +182,7 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
             async for chunk in tellings.aone_of(input):
                 for result in growing.take(chunk):
                     yield result
-        yield self.result(growing.message, after=growing.shown)
+        yield await self.atold(self.result(growing.message, after=growing.shown))
 
 
 @dataclass(slots=True)
@@ -176,6 +208,13 @@ class _Growing:
         for chunk in others:
             first = first + chunk  # type: ignore[assignment]  # chunks add up to a chunk
         return first
+
+
+def _message_in(result: list[Generation]) -> BaseMessage:
+    generation = result[0]
+    if isinstance(generation, ChatGeneration):
+        return generation.message
+    return AIMessage(generation.text)
 
 
 def _raise_if_refused(message: BaseMessage) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from langchain_tale.cards.card import Card, Readable
+from langchain_tale.cards.scenes import scene_blocks
 from langchain_tale.story.book import page, printing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from langchain_tale.cards.blocks import Block
 
 _BIDI: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of what follows; a page sets it by its own means."""
@@ -42,6 +46,11 @@ class _Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What it is, and not a word of it: stories name the child, and reprs end in logs."""
+        for name, value in super().__repr_args__():
+            yield name, value if name == "language" else _hidden(value)
+
 
 class Character(_Frozen):
     """Someone in the story, who looks the same in every picture.
@@ -69,8 +78,8 @@ class Scene(_Frozen):
     characters: tuple[Line, ...] = ()
 
 
-class Story(_Frozen):
-    """A story for children, in scenes.
+class Story(Readable, _Frozen):
+    """A story for children, in scenes; in a notebook it shows itself as a card.
 
     Attributes:
         title: Its name; empty where the model has given none, or not yet.
@@ -125,6 +134,15 @@ class Story(_Frozen):
         found = [c for c in self.characters if c.name.casefold() in listed]
         return found or [c for c in self.characters if _names(scene, c.name)]
 
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return Card(kind="Story", title=self.title or None, blocks=self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """All but its title, as parts of a card."""
+        words = printing.headings_of(self)
+        return scene_blocks(self.scenes, moral=self.moral, questions=self.questions, words=words)
+
     def to_text(self) -> str:
         """The story as plain text, with its moral and its questions."""
         return printing.text_of(self)
@@ -146,6 +164,12 @@ class Story(_Frozen):
             ConfigurationError: A picture is no such URL, or there are more than scenes.
         """
         return page.html_of(self, pictures)
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_hidden(item) for item in value)
+    return f"<{len(value.split())} words>" if isinstance(value, str) else value
 
 
 def _ended(part: str) -> str:

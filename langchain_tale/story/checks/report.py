@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from langchain_tale.cards.card import Card, Readable
+from langchain_tale.cards.reports import report_card
+
 GRAVE: Final = 3.0
 """How much more a story weighs that no child should hear, next to one a little too long."""
 
@@ -74,8 +77,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class StoryReport:
-    """Everything that was measured of one story.
+class StoryReport(Readable):
+    """Everything that was measured of one story; in a notebook it shows itself as a table.
 
     Attributes:
         findings: One for each thing that was measured, in the order of the checks.
@@ -109,6 +112,22 @@ class StoryReport:
     def value(self, name: str) -> float | None:
         """What the check of that name measured, or None."""
         return next((f.value for f in self.findings if f.name == name), None)
+
+    @property
+    def level(self) -> str | None:
+        """The reading level in words, where the child's age gives it a bound."""
+        found = next((f for f in self.findings if f.name == "reading_level"), None)
+        if found is None or found.value is None:
+            return None
+        if found.at_most is not None:
+            return f"school grade {max(found.value, 0):.1f}, {found.bound}"
+        return None if found.at_least is None else f"ease {found.value:.0f}, {found.bound}"
+
+    def card(self) -> Card:
+        """What a notebook shows of it."""
+        return report_card(
+            self.findings, score=self.score, passed=self.passed, sentences=self.sentences
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The same, fit for JSON."""

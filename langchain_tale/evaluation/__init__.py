@@ -1,0 +1,1 @@
+"""Models side by side: every model on the same requests, measured alike."""
