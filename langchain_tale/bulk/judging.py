@@ -3,7 +3,7 @@
 | the last try failed by | it means | the request |
 | --- | --- | --- |
 | 401, 402; a wrong setting; a spent `Budget` | none can succeed | stays untold; the run stops |
-| 403 | likewise, if three in a row say so | else has failed |
+| 403 | likewise, if all say so | else has failed |
 | 429; 402 of credit that is held | too many at once | is told again, up to 20 times |
 | an open circuit | nothing was sent | is told again |
 | a lost connection | the way is broken | is told again, up to 10 times |

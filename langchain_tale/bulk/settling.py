@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 FAILED_ALIKE: Final = 20
 """So many requests that fail in the same way, before any story is told, stop a run."""
-REFUSED_IN_A_ROW: Final = 3
-"""So many requests that are refused (403) while no other is told are refused for all."""
+REFUSED_IN_A_ROW: Final = 10
+"""So many refusals (403) among the requests that began after the first one, and no story, are
+meant for all."""
 _WORDS: Final = {
     "CircuitOpenError": "every model failed too often",
     "ConnectionFailedError": "no connection",
@@ -159,7 +160,9 @@ class Settling:
     def _suspect(self, failure: Failure) -> None:
         """After a refusal that may be of this request or of all, look at others to know."""
         self._suspects.append(failure)
-        if len(self._suspects) >= REFUSED_IN_A_ROW:
+        first = self._suspects[0]
+        later = [suspect for suspect in self._suspects if suspect.began_at >= first.now]
+        if len(later) >= REFUSED_IN_A_ROW:
             self.stop_for(failure.error, failure.now)
 
     def _clear_suspects(self, told_began_at: float) -> None:

@@ -512,7 +512,7 @@ def test_a_refusal_of_everything_stops_the_run(out: Path) -> None:
 
     assert isinstance(summary.error, PermissionDeniedError)
     assert (summary.told, summary.failed) == (0, 0)
-    assert len(chain.asked) <= 11
+    assert len(chain.asked) <= 8 + 10 + 8
 
 
 def test_a_refusal_of_one_request_is_its_failure(out: Path) -> None:
@@ -523,6 +523,20 @@ def test_a_refusal_of_one_request_is_its_failure(out: Path) -> None:
 
     assert (summary.told, summary.failed) == (99, 1)
     assert chain.asked.count("fox 9") == 1
+
+
+def test_refusals_among_stories_that_take_longer_stop_nothing(out: Path) -> None:
+    denied = PermissionDeniedError("a guardrail forbids it", status_code=403)
+
+    async def tell(request: StoryRequest) -> object:
+        if int(request.theme.split()[1]) % 10 == 0:
+            return denied
+        await asyncio.sleep(0.01)
+        return None
+
+    summary = told_by(Chain(tell), themes(200), out=out, concurrency=64)
+
+    assert (summary.told, summary.failed) == (180, 20)
 
 
 def test_a_refusal_at_the_very_end_is_that_of_one_request(out: Path, failed_out: Path) -> None:
