@@ -33,7 +33,7 @@ def test_a_block_of_the_readme_runs(
 
 
 def test_there_are_blocks_to_run() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 14
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Final
@@ -33,6 +34,7 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    logging.getLogger("langchain_tale").addFilter(_is_no_final_failure)
     try:
         code = int(app(with_command(argv), standalone_mode=False) or 0)
     except typer.TyperException as error:
@@ -47,6 +49,11 @@ def run(argv: Sequence[str]) -> int:
     if code == INTERRUPTED:  # typer makes it of Ctrl-C
         say("\nStopped.")
     return code
+
+
+def _is_no_final_failure(record: logging.LogRecord) -> bool:
+    """What ends the program is said below, once; retries and the like pass."""
+    return record.levelno < logging.ERROR
 
 
 def with_command(argv: Sequence[str]) -> list[str]:

@@ -230,9 +230,10 @@ def _scale(axes: Axes, which: str, panel: _Panel, summaries: Sequence[ModelSumma
 
 
 def _amount(panel: _Panel) -> Callable[[float, Any], str]:
-    return (
-        (lambda value, _: _short(usd(value))) if panel.is_usd else (lambda value, _: f"{value:g}")
-    )
+    """How the ticks of an axis read; matplotlib asks for some beyond its ends too."""
+    if panel.is_usd:
+        return lambda value, _: "" if value < 0 else _short(usd(value))
+    return lambda value, _: f"{value:g}"
 
 
 def _short(amount: str) -> str:

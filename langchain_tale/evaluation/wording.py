@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor, log10
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ def usd(amount: float | None) -> str:
     """
     if amount is None:
         return UNKNOWN
-    if amount == 0:
-        return "$0"
+    if amount <= 0:
+        return f"-{usd(-amount)}" if amount else "$0"
     if amount >= _CENTS:
         return f"${amount:.2f}" if amount >= 1 else f"${amount:.3f}"
-    digits = next(n for n in range(3, 20) if amount * 10**n >= 10)  # noqa: PLR2004 (two digits)
+    digits = max(3, 1 - floor(log10(amount)))
     return f"${amount:.{digits}f}"
 
 

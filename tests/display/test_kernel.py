@@ -63,6 +63,7 @@ def test_a_story_is_a_card_in_the_cell_that_a_program_runs(jupyter: Notebook) ->
 def test_the_button_cancels_the_request(jupyter: Notebook, endless: Sandbox) -> None:
     cancelled = endless.cancelled
 
+    jupyter.messages.clear()
     messages = jupyter.run(
         f"{chain_code(endless, 'a/endless')}\nstory = tell(chain, 'a fox without end')"
     )
@@ -120,9 +121,11 @@ def test_a_cell_that_is_run_again_stops_what_it_told_before(
     jupyter.run(chain_code(endless, "a/endless"))
     jupyter.run(code, cell_id="one")
     jupyter.wait_for(lambda m: "words so far" in html_of(m))
+    jupyter.messages.clear()
     jupyter.run(code, cell_id="one")
     assert becomes(lambda: endless.cancelled == cancelled + 1)
 
+    jupyter.wait_for(lambda m: "words so far" in html_of(m))
     jupyter.run("story.stop()")
     assert becomes(lambda: endless.cancelled == cancelled + 2)
 
