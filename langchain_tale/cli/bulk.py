@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def bulk(
 
         options["cache"] = StoryCache(cache)
     with noted_signals() as received, story_chain(model or [], **options) as chain:
-        with _shown(received) as show:
+        with _without_lines_of_events(), _shown(received) as show:
             summary = tell_all(
                 requests,
                 out=out,
@@ -109,6 +110,24 @@ def _shown(received: list[int]) -> Iterator[Callable[[Progress], None]]:
             live.update(Text(f"{progress}{ending}", overflow="ellipsis", no_wrap=True))
 
         yield show
+
+
+@contextmanager
+def _without_lines_of_events() -> Iterator[None]:
+    """Thousands of tries are no lines beside the one of progress, unless logging is set up."""
+    logger = logging.getLogger("langchain_tale")
+    if logger.hasHandlers():
+        yield
+        return
+
+    def drop(record: logging.LogRecord) -> bool:
+        return record.name != logger.name
+
+    logger.addFilter(drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(drop)
 
 
 class _Lines:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,6 +84,25 @@ def test_an_output_that_is_there_is_code_2(
     )
     assert run([*asking, "--resume", "--ordered"]) == 0
     assert len(teller.themes) == 5
+
+
+@pytest.mark.parametrize("is_set_up", [False, True])
+def test_tries_are_lines_only_where_logging_is_set_up(
+    openrouter_sandbox: StartSandbox,
+    asking: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    is_set_up: bool,
+) -> None:
+    monkeypatch.setenv("TALE_AI_SERVICE__RETRY_DELAY", "0")
+    openrouter_sandbox({MODEL: [Fault(status=500)]}, engine=Storyteller())
+    if not is_set_up:  # pytest's own handlers are some
+        monkeypatch.setattr(logging.Logger, "hasHandlers", lambda _: False)
+
+    assert run(asking) == 0
+
+    assert bool(caplog.records) == is_set_up
 
 
 def test_the_budget_is_code_1(
