@@ -62,7 +62,8 @@ class TaleError(Shown, Exception):
 
     def card(self) -> Card:
         """What a notebook shows of it."""
-        return failure_card(type(self).__name__, str(self))
+        told = getattr(self, "partial_text", None)
+        return failure_card(type(self).__name__, str(self), partial_text=told)
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:

@@ -8,11 +8,10 @@ from concurrent.futures import Future, wait
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from langchain_tale.cards.stories import stopped_card
 from langchain_tale.display import background
 from langchain_tale.display.cell import current_cell
 from langchain_tale.display.kept import keeping
-from langchain_tale.display.views import CellView, TextView, View, stopped
+from langchain_tale.display.views import CellView, TextView, View, failed, stopped
 from langchain_tale.errors import ConfigurationError, TaleError
 from langchain_tale.story.book.result import StorybookResult
 from langchain_tale.story.result import StoryGenerationResult
@@ -159,7 +158,7 @@ class Telling:
             msg = "The story was stopped before it had been told."
             self._outcome.set_exception(StoryStoppedError(msg, partial_text=self.text_so_far))
         except BaseException as error:  # noqa: BLE001 (whoever waits gets it, whatever it is)
-            self._view.end(_card_of(error))
+            self._view.end(failed(error, self._latest))
             self._outcome.set_exception(error)
 
     def _told(self) -> None:
@@ -176,12 +175,6 @@ def _checked(result: object) -> StoryGenerationResult:
     kind = type(result).__name__
     msg = f"tell shows what a chain of create_story_chain tells; this chain gave a {kind}."
     raise ConfigurationError(msg)
-
-
-def _card_of(error: BaseException) -> Any:
-    if isinstance(error, TaleError):
-        return error
-    return stopped_card(title=None, content="", sentence=f"{type(error).__name__}: {error}")
 
 
 _of_cell: Final[dict[str, tuple[int, weakref.WeakSet[Telling]]]] = {}

@@ -6,15 +6,17 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Final, Protocol
 
-from langchain_tale.cards.blocks import Facts, Note
+from langchain_tale.cards.blocks import Facts, Note, Prose
 from langchain_tale.cards.card import Card
-from langchain_tale.cards.stories import stopped_card, telling_card
+from langchain_tale.cards.stories import failure_card, stopped_card, telling_card
 from langchain_tale.cards.wording import counted
 from langchain_tale.display.cell import current_shell
+from langchain_tale.errors import AllModelsFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from langchain_tale.cards.blocks import Block
     from langchain_tale.cards.card import Shown
     from langchain_tale.story.result import StoryGenerationResult
 
@@ -44,6 +46,17 @@ def stopped(latest: StoryGenerationResult | None) -> Card:
     told = counted(len(content.split()), "word")
     sentence = f"Stopped after {told}; the request was cancelled."
     return stopped_card(title=latest.title if latest else None, content=content, sentence=sentence)
+
+
+def failed(error: BaseException, latest: StoryGenerationResult | None) -> Card:
+    """The card of a story that broke: what was told of it, and why no more was."""
+    if isinstance(error, AllModelsFailedError):
+        why: Sequence[Block] = failure_card("", str(error), attempts=error.attempts).blocks
+    else:
+        why = [Note(str(error) or type(error).__name__)]
+    told = [Prose(latest.content)] if latest and latest.content else []
+    title = latest.title if latest else None
+    return Card(kind=type(error).__name__, title=title, blocks=[*told, *why])
 
 
 # ── in a cell ───────────────────────────────────────────────────────────────
@@ -136,10 +149,10 @@ class TextView:
         self._shown = result.content
 
     def end(self, shown: Shown | Card) -> None:
-        """Print the facts below the story; an error is raised, and not printed too."""
+        """Print the facts below the story, or why there is no more of it."""
         self._end = shown
         self._write("\n" if self._shown else "")
-        facts = "" if isinstance(shown, Exception) else _facts_of(shown)
+        facts = _facts_of(shown)
         self._write(f"\n{facts}\n" if facts else "")
 
     def show_again(self) -> None:
