@@ -4,6 +4,7 @@ It stands on the other side of the wire, so it shares nothing with the client bu
 catalogue. Needs the extra `langchain-tale[local]`.
 """
 
+from langchain_tale.sandbox.engines import ScriptedEngine
 from langchain_tale.sandbox.faults import FAULT_KINDS, Fault
 from langchain_tale.sandbox.keys import KeyTerms
 from langchain_tale.sandbox.pieces import LOCAL_MODEL, SandboxError
@@ -19,4 +20,5 @@ __all__ = [
     "KeyTerms",
     "Sandbox",
     "SandboxError",
+    "ScriptedEngine",
 ]
