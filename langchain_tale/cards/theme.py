@@ -67,7 +67,7 @@ overflow-wrap:normal}}
 .tale th{{color:var(--soft);font-weight:400;white-space:nowrap}}
 .tale .n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}
 .tale .n+:not(.n){{padding-left:.8rem}}
-.tale .wordy{{min-width:9rem}}
+.tale .wordy{{min-width:7.5rem}}
 .tale tr.bad td{{font-weight:600}}
 .tale code{{font:12px/1.5 ui-monospace,Consolas,monospace;color:inherit;background:none}}
 """.split("\n")

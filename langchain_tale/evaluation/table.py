@@ -131,8 +131,8 @@ def _cells(summary: ModelSummary, *, is_on_front: bool) -> tuple[str, ...]:
 
 def _tds(line: Sequence[str]) -> Iterator[str]:
     for column, cell in enumerate(line):
-        style = f"{_CELL};white-space:nowrap" if column < _UNBROKEN else _CELL
-        yield f'<td style="{style}">{escape(cell)}</td>'
+        room = "white-space:nowrap" if column < _UNBROKEN else "min-width:10rem"
+        yield f'<td style="{_CELL};{room}">{escape(cell)}</td>'
 
 
 def _in_markdown(cell: str) -> str:
