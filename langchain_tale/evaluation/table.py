@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final
 from langchain_tale.evaluation import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from langchain_tale.evaluation.comparison import Comparison
     from langchain_tale.evaluation.summary import ModelSummary
 
@@ -25,10 +23,8 @@ LEGEND: Final = (
 _STYLE: Final = (
     "border-collapse:collapse;font:13px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums"
 )
-_UNBROKEN: Final = 6
-"""So many columns hold figures, which are not broken into lines; the others hold words."""
 _CELL: Final = (
-    "padding:.3em .9em .3em 0;text-align:left;vertical-align:top;"
+    "padding:.3em .9em .3em 0;text-align:left;vertical-align:top;white-space:nowrap;"
     "border-bottom:1px solid color-mix(in srgb,currentColor 25%,transparent)"
 )
 
@@ -69,7 +65,7 @@ class ComparisonTable:
         head = "".join(
             f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in self.headings
         )
-        body = "".join(f"<tr>{''.join(_tds(line))}</tr>" for line in self.rows)
+        body = "".join(f"<tr>{''.join(map(_td, line))}</tr>" for line in self.rows)
         return (
             f'<div style="overflow-x:auto"><table style="{_STYLE}"><thead><tr>{head}</tr></thead>'
             f'<tbody>{body}</tbody></table><p style="font-size:12px">{escape(self.note)}</p></div>'
@@ -129,10 +125,8 @@ def _cells(summary: ModelSummary, *, is_on_front: bool) -> tuple[str, ...]:
     )
 
 
-def _tds(line: Sequence[str]) -> Iterator[str]:
-    for column, cell in enumerate(line):
-        room = "white-space:nowrap" if column < _UNBROKEN else "min-width:10rem"
-        yield f'<td style="{_CELL};{room}">{escape(cell)}</td>'
+def _td(cell: str) -> str:
+    return f'<td style="{_CELL}">{escape(cell)}</td>'
 
 
 def _in_markdown(cell: str) -> str:
