@@ -136,9 +136,7 @@ class Member:
         return arguments
 
     def _can(self, method: str) -> bool:
-        return hasattr(
-            type(self.model), method
-        )  # ten times as fast as `isinstance` of a protocol
+        return hasattr(type(self.model), method)  # ten times as fast as `isinstance` of a protocol
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
