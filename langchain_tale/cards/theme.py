@@ -22,6 +22,10 @@ SERIES: Final = (
 
 IGNORED_BY_TEX: Final = "tex2jax_ignore mathjax_ignore"
 
+_SURE: Final = ".tale.tale.tale"
+"""Notebooks style the tables and lists of their outputs by up to two classes and three elements
+(JupyterLab 4: right-aligned cells, indented lists, `dt` floating in a fifth of the width)."""
+
 STYLE: Final = "".join(
     f"""
 .tale{{--ink0:#23201c;--paper0:#fffdf8;--line0:#ddd6c8;
@@ -43,8 +47,9 @@ font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;overflow-wrap:anywhe
 white-space:pre-line}}
 .tale dl{{display:flex;flex-wrap:wrap;gap:.5rem 1.6rem;margin:.9rem 0 0;padding:.7rem 0 0;
 border-top:1px solid var(--line);font-size:13px}}
-.tale dt{{margin:0;color:var(--soft);font-weight:400}}
-.tale dd{{margin:0;font-weight:600}}
+.tale dt,.tale dd{{float:none;width:auto;margin:0;padding:0}}
+.tale dt{{color:var(--soft);font-weight:400}}
+.tale dd{{font-weight:600}}
 .tale .note{{margin:.7rem 0;padding:.1rem 0 .1rem .7rem;font-size:14px;
 border-left:3px solid color-mix(in srgb,{BAD} 75%,var(--ink))}}
 .tale .note.calm{{border-color:var(--line);color:var(--soft)}}
@@ -57,10 +62,11 @@ font-weight:600}}
 .tale .strip li.gap{{padding:0 .1rem;background:none;color:var(--soft);font-weight:400}}
 .tale details{{margin:.4rem 0 0;font-size:13px}}
 .tale summary{{cursor:pointer;color:var(--soft)}}
-.tale details ol{{margin:.4rem 0 0;padding-left:1.6rem}}
+.tale details ol{{margin:.4rem 0 0;padding-left:1.6rem;list-style:decimal}}
 .tale .sheet{{overflow-x:auto;margin:.7rem 0 0}}
-.tale table{{border-collapse:collapse;width:100%;margin:0;font-size:13px;color:inherit;
-background:none}}
+.tale table{{border-collapse:collapse;table-layout:auto;width:100%;margin:0;font-size:13px;
+color:inherit;background:none}}
+.tale thead,.tale tr{{border:0;background:none}}
 .tale th,.tale td{{padding:.35rem .7rem .35rem 0;border:0;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top;background:none;color:inherit;white-space:normal;
 overflow-wrap:normal}}
@@ -70,5 +76,5 @@ overflow-wrap:normal}}
 .tale .wordy{{min-width:7.5rem}}
 .tale tr.bad td{{font-weight:600}}
 .tale code{{font:12px/1.5 ui-monospace,Consolas,monospace;color:inherit;background:none}}
-""".split("\n")
+""".replace(".tale", _SURE).split("\n")
 )

@@ -29,7 +29,23 @@ _INSTALLED: Final = ("site-packages", "dist-packages")
 _CELL: Final = ("ipykernel_", "<ipython-input")
 
 
-def in_short(error: Exception, attempts: Sequence[Tried] = ()) -> list[str]:
+def printed_in_short(error: BaseException, sentence: str) -> None:
+    """Have IPython print an error that is not ours in a few lines, the first time that it asks.
+
+    Args:
+        error: An interrupt, say; it stays what it is for whoever catches it.
+        sentence: What it says, unless it says something itself.
+    """
+
+    def printed() -> list[str]:
+        del error._render_traceback_  # type: ignore[attr-defined]  # IPython's
+        return in_short(error)
+
+    error.args = error.args or (sentence,)
+    error._render_traceback_ = printed  # type: ignore[attr-defined]  # IPython's
+
+
+def in_short(error: BaseException, attempts: Sequence[Tried] = ()) -> list[str]:
     """An error in a few lines: what it says, its attempts, where it was raised.
 
     Args:
@@ -48,7 +64,7 @@ def in_short(error: Exception, attempts: Sequence[Tried] = ()) -> list[str]:
     ]
 
 
-def _places(error: Exception) -> Iterator[str]:
+def _places(error: BaseException) -> Iterator[str]:
     """Where the caller's own code was, outermost first."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_library(frame.filename)]

@@ -8,6 +8,7 @@ from concurrent.futures import Future, wait
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from langchain_tale.cards.tracebacks import printed_in_short
 from langchain_tale.display import background
 from langchain_tale.display.cell import current_cell
 from langchain_tale.display.kept import keeping
@@ -29,6 +30,7 @@ LOOK_S: Final = 0.2
 """Seconds between two looks for Ctrl-C, which not every system lets interrupt a wait."""
 LEAVING_S: Final = 10.0
 """A request that is stopped has so long to be cancelled."""
+_INTERRUPTED: Final = "the story was stopped, and its request was cancelled."
 _ASKED_OF_RESULTS: Final = frozenset(
     name
     for kind in (StoryGenerationResult, StorybookResult)
@@ -80,8 +82,9 @@ class Telling:
         try:
             while not self._outcome.done():
                 wait([self._outcome], timeout=LOOK_S)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             self.stop()
+            printed_in_short(interrupt, _INTERRUPTED)
             raise
         return self._outcome.result()
 
@@ -93,8 +96,9 @@ class Telling:
         try:
             while not outcome.done():  # a kernel's loop hears of Ctrl-C when it wakes
                 await asyncio.wait([outcome], timeout=LOOK_S)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as interrupt:
             self.stop()
+            printed_in_short(interrupt, _INTERRUPTED)
             raise
         return outcome.result()
 

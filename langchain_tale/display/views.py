@@ -75,6 +75,7 @@ class CellView:
     def __init__(self, stop: Callable[[], None] | None) -> None:
         from IPython.display import display  # noqa: PLC0415 (an extra)
 
+        self._run = _run()
         self._card: Shown | Card = telling_card(title=None, content="", status="Asking …")
         self._next_drawing: asyncio.TimerHandle | None = None
         self._handle = display(self._card, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
@@ -97,8 +98,9 @@ class CellView:
             self._button.vanish()
 
     def show_again(self) -> None:
-        """Draw it here too; it goes on growing in both places."""
-        self._handle.display(self._card)
+        """Draw it here too, unless this very cell shows it; it grows on in both places."""
+        if _run() != self._run:
+            self._handle.display(self._card)
 
     def _draw(self) -> None:
         self._next_drawing = None

@@ -21,7 +21,8 @@ from langchain_tale import (
     StoryMetrics,
 )
 from langchain_tale.cards.strip import MOST_MARKS, Strip
-from langchain_tale.cards.tracebacks import in_short
+from langchain_tale.cards.theme import STYLE
+from langchain_tale.cards.tracebacks import in_short, printed_in_short
 from langchain_tale.errors import (
     AuthenticationError,
     EmptyReplyError,
@@ -206,6 +207,26 @@ def test_who_asks_again_gets_the_traceback() -> None:
     assert hasattr(error, "_render_traceback_"), "to look is not to ask"
     assert "a/b is unavailable." in error._render_traceback_()[0]
     assert not hasattr(error, "_render_traceback_")
+
+
+def test_an_interrupt_is_told_in_a_few_lines_too() -> None:
+    interrupt = KeyboardInterrupt()
+    printed_in_short(interrupt, "the story was stopped.")
+
+    first, last = interrupt._render_traceback_()  # type: ignore[attr-defined]  # IPython's
+
+    assert first.endswith("KeyboardInterrupt\x1b[0m: the story was stopped.")
+    assert last.startswith("(%tb")
+    assert not hasattr(interrupt, "_render_traceback_"), "who asks again gets the traceback"
+
+
+def test_a_front_end_does_not_style_a_card() -> None:
+    """JupyterLab's own rules for outputs have up to two classes: three are sure to win."""
+    rules = re.findall(r"([^{}]+)\{[^{}]*\}", STYLE)
+    selectors = [each for rule in rules for each in re.split(r",(?![^(]*\))", rule)]
+
+    assert len(selectors) > 30
+    assert all(each.startswith(".tale.tale.tale") for each in selectors)
 
 
 # ── in scenes, counted ──────────────────────────────────────────────────────

@@ -60,6 +60,15 @@ def test_a_story_is_a_card_in_the_cell_that_a_program_runs(jupyter: Notebook) ->
     assert not [m for m in messages if m["msg_type"] == "comm_open"]
 
 
+def test_a_cell_that_ends_with_a_telling_shows_it_once(jupyter: Notebook) -> None:
+    drawn = [m for m in jupyter.run("told = tell(chain, 'a fox', wait=True)\ntold") if html_of(m)]
+    again = [m for m in jupyter.run("told") if html_of(m)]
+
+    assert [m["msg_type"] for m in drawn].count("display_data") == 1
+    assert [m["msg_type"] for m in again] == ["display_data"]
+    assert "Once upon a time" in html_of(again[0])
+
+
 def test_the_button_cancels_the_request(jupyter: Notebook, endless: Sandbox) -> None:
     cancelled = endless.cancelled
 
@@ -90,7 +99,10 @@ def test_interrupting_a_cell_that_waits_cancels_the_request(
     jupyter.interrupt()
     jupyter.wait_for(lambda m: is_idle(m, waiting))
 
-    assert error_of(jupyter.of(waiting))["ename"] == "KeyboardInterrupt"
+    error = error_of(jupyter.of(waiting))
+    assert error["ename"] == "KeyboardInterrupt"
+    assert "In this notebook, line 2: story.title" in "\n".join(error["traceback"])
+    assert len(error["traceback"]) == 3
     assert becomes(lambda: endless.cancelled == cancelled + 1)
 
 
@@ -107,7 +119,9 @@ def test_interrupting_a_cell_that_awaits_cancels_the_request(
     jupyter.interrupt()
     jupyter.wait_for(lambda m: is_idle(m, waiting))
 
-    assert error_of(jupyter.of(waiting))
+    error = error_of(jupyter.of(waiting))
+    assert "the story was stopped" in error["traceback"][0]
+    assert len(error["traceback"]) == 3
     assert becomes(lambda: endless.cancelled == cancelled + 1)
 
 
