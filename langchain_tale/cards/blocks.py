@@ -15,6 +15,11 @@ FAILED: Final = "✗"
 """A row with a cell that begins with it is set off from the others."""
 
 
+_NUMBER: Final = "text-align:right;white-space:nowrap"
+_WORDS: Final = "text-align:left"
+"""Said in each cell too: of a notebook that is not trusted, Jupyter drops the style sheet."""
+
+
 class Block(Protocol):
     """A part of a card."""
 
@@ -137,7 +142,13 @@ class Table:
         return tag(
             "tr",
             *(
-                tag(name, text(_blank(cell)), class_=self._kind(column), scope=scope)
+                tag(
+                    name,
+                    text(_blank(cell)),
+                    class_=self._kind(column),
+                    scope=scope,
+                    style=_NUMBER if column in self.numeric else _WORDS,
+                )
                 for column, cell in enumerate(cells)
             ),
             class_="bad" if any(str(cell).startswith(FAILED) for cell in cells) else None,

@@ -79,7 +79,7 @@ class Strip:
             tag("ol", *lines),
             open="" if self.is_open else None,
         )
-        return tag("div", tag("ol", marks, class_="strip"), told, class_="tries")
+        return tag("div", tag("ul", marks, class_="strip"), told, class_="tries")
 
     def markdown(self) -> str:
         """One line of text for each."""

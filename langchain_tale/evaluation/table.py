@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from langchain_tale.cards.markup import text
 from langchain_tale.evaluation import wording
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ LEGEND: Final = (
     "seconds, cost and words: the median of stories told, with quartiles. Best first; *: no other "
     "is as fit, as quick and as cheap."
 )
+_MEANS_SOMETHING: Final = re.compile(r"[|*_$]")
+"""In Markdown; between two dollar signs a notebook sees TeX."""
 _STYLE: Final = (
     "border-collapse:collapse;font:13px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums"
 )
@@ -63,12 +67,12 @@ class ComparisonTable:
 
     def _repr_html_(self) -> str:
         head = "".join(
-            f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in self.headings
+            f'<th scope="col" style="{_CELL}">{text(name)}</th>' for name in self.headings
         )
         body = "".join(f"<tr>{''.join(map(_td, line))}</tr>" for line in self.rows)
         return (
             f'<div style="overflow-x:auto"><table style="{_STYLE}"><thead><tr>{head}</tr></thead>'
-            f'<tbody>{body}</tbody></table><p style="font-size:12px">{escape(self.note)}</p></div>'
+            f'<tbody>{body}</tbody></table><p style="font-size:12px">{text(self.note)}</p></div>'
         )
 
 
@@ -126,8 +130,8 @@ def _cells(summary: ModelSummary, *, is_on_front: bool) -> tuple[str, ...]:
 
 
 def _td(cell: str) -> str:
-    return f'<td style="{_CELL}">{escape(cell)}</td>'
+    return f'<td style="{_CELL}">{text(cell)}</td>'
 
 
 def _in_markdown(cell: str) -> str:
-    return escape(cell, quote=False).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+    return _MEANS_SOMETHING.sub(r"\\\g<0>", escape(cell, quote=False))

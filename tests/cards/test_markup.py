@@ -105,7 +105,7 @@ def test_a_card_has_no_element_but_its_own(title: str, said: str, name: str) -> 
 
     own = {"style", "section", "p", "h3", "h4", "div", "dl", "dt", "dd", "span"}
     assert set(page.tags) <= own | {"table", "thead", "tbody", "tr", "th", "td"}
-    assert page.names <= {"class", "dir", "scope"}
+    assert page.names <= {"class", "dir", "scope", "style"}
     assert page.tags.count("style") == 1
 
 

@@ -155,6 +155,15 @@ def test_a_table_is_text_markdown_and_html(evil: Comparison) -> None:
     assert "content" not in repr(evil)
 
 
+def test_dollars_are_no_tex() -> None:
+    table = made_up(2).table()
+
+    assert "$0." in str(table)
+    assert "<span>$</span>0." in table._repr_html_()
+    assert ">$0." not in table._repr_html_()
+    assert "\\$0." in table._repr_markdown_()
+
+
 def test_without_pandas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
 
