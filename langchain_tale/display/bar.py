@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -35,14 +36,37 @@ class Bar:
 def bar_for(total: int) -> Iterator[Bar]:
     """A bar of `total` stories while the body runs.
 
-    A widget where somebody watches the cell; else text, which can be read in a saved notebook
-    and in a log too.
+    A widget where somebody watches the cell, and text in its place once all is done: of widgets
+    a saved notebook keeps nothing. Elsewhere text from the start, which logs can hold.
 
     Raises:
         ConfigurationError: tqdm is missing.
     """
-    with _tqdm()(total=total, desc="stories", unit="story", smoothing=0) as drawn:
-        yield Bar(drawn)
+    tqdm = _tqdm()
+    options = {"total": total, "desc": "stories", "unit": "story", "smoothing": 0}
+    if _is_widget(tqdm):
+        with tqdm(**options, display=False) as drawn, _shown(drawn):
+            yield Bar(drawn)
+    else:
+        with tqdm(**options) as drawn:
+            yield Bar(drawn)
+
+
+def _is_widget(tqdm: type) -> bool:
+    """Whether it draws with ipywidgets, which tqdm does without where they are missing."""
+    notebook = sys.modules.get("tqdm.notebook")
+    return notebook is not None and issubclass(tqdm, notebook.tqdm_notebook)
+
+
+@contextmanager
+def _shown(drawn: Any) -> Iterator[None]:
+    from IPython.display import display  # noqa: PLC0415 (an extra)
+
+    handle = display(drawn.container, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
+    try:
+        yield
+    finally:
+        handle.update({"text/plain": str(drawn)}, raw=True)
 
 
 def _tqdm() -> Any:

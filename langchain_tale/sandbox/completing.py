@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langchain_tale.sandbox import bodies, plugins, reasoning, response_cache, routing
 from langchain_tale.sandbox.listings import concrete
 from langchain_tale.sandbox.pieces import End, Engine, EngineError, Piece
+from langchain_tale.sandbox.plans import FaultPlanError
 from langchain_tale.sandbox.prompt_cache import PromptCache
 from langchain_tale.sandbox.replies import NoAnswer, ToldAnswer, body_of, page, refused, reply
 from langchain_tale.sandbox.response_cache import CacheWish, ResponseCache
@@ -150,7 +151,10 @@ class Completions:
     # ── one model ───────────────────────────────────────────────────────────
 
     async def _ask(self, question: Question, asked: str) -> Response:
-        fault = self._plan.next_for(asked, question.body)
+        try:
+            fault = self._plan.next_for(asked, question.body)
+        except FaultPlanError as error:
+            return refused(400, str(error), error_type="invalid_request")
         if refusal := routing.refusal(question.body, asked):
             return self._refuse(question, *refusal)
         of = self._generation(question, asked)

@@ -61,6 +61,10 @@ Faults = FaultMix | Iterable[Fault | None] | FaultFunction
 """What goes wrong with the requests of a model: at random, in order, or by their bodies."""
 
 
+class FaultPlanError(TypeError):
+    """A plan gave something that is no fault; whoever asked is told so."""
+
+
 class FaultPlan:
     """What goes wrong, by model, and counters.
 
@@ -89,7 +93,11 @@ class FaultPlan:
         self._at_once = 0
 
     def next_for(self, model: str, body: Mapping[str, Any]) -> Fault | None:
-        """Count a request, and say what goes wrong with it; None where nothing does."""
+        """Count a request, and say what goes wrong with it; None where nothing does.
+
+        Raises:
+            FaultPlanError: The plan gave something else.
+        """
         self.requests[model] += 1
         given = self._faults.get(model, self._faults.get(ANY_MODEL, ()))
         if callable(given):
@@ -98,6 +106,9 @@ class FaultPlan:
             if model not in self._by_model:
                 self._by_model[model] = _in_order(given, model)
             fault = next(self._by_model[model], None)
+        if not isinstance(fault, Fault | None):
+            msg = f"The faults of {model} gave {fault!r}; each must be a Fault, or None."
+            raise FaultPlanError(msg)
         if fault is not None:
             self.failures[model, fault.kind] += 1
         return fault

@@ -204,6 +204,20 @@ def test_many_stories_interrupted_at_50_of_100_cost_50_requests_more(
         assert sandbox.requests == {"a/b": 58 + 50}
 
 
+def test_a_bar_is_text_once_all_is_done(jupyter: Notebook, sandbox: Sandbox) -> None:
+    jupyter.run(chain_code(sandbox, "a/fine"))
+
+    messages = jupyter.run("stories = tell_many(chain, ['a fox', 'an owl'])")
+
+    assert not error_of(messages)
+    shown = [m for m in messages if m["msg_type"].endswith("display_data")]
+    assert "application/vnd.jupyter.widget-view+json" in shown[0]["content"]["data"]
+    last = shown[-1]["content"]
+    assert last["transient"] == shown[0]["content"]["transient"], "it takes the widget's place"
+    assert list(last["data"]) == ["text/plain"]
+    assert "2/2" in last["data"]["text/plain"]
+
+
 def test_a_cell_that_is_run_again_pays_nothing(jupyter: Notebook, sandbox: Sandbox) -> None:
     ask = "tell(chain, 'a kept fox', wait=True).cost_usd, chain.invoke('a kept fox').cost_usd"
 
