@@ -28,6 +28,7 @@ from tenacity import (
     stop_after_attempt,
 )
 
+from langchain_tale.cards.wording import dollars
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
@@ -450,7 +451,7 @@ def _told(log: Sequence[Attempt]) -> str:
     names = ", ".join(dict.fromkeys(attempt.model for attempt in log))
     return (
         f"No model answered in {len(log)} tries: {'; '.join(said)}.\n"
-        f"Asked: {names}; {seconds:.1f} s in all, waits included; ${spent_usd:.4g}.\n"
+        f"Asked: {names}; {seconds:.1f} s in all, waits included; {dollars(spent_usd)}.\n"
         f"{_advice(log)}"
     )
 

@@ -106,6 +106,13 @@ class TestSequences:
         _, http = serve(faults={MODEL: [Fault(status=503), None, Fault(status=500)]})
         assert [http.ask().status_code for _ in range(5)] == [503, 200, 500, 200, 200]
 
+    @pytest.mark.parametrize("given", [[False], lambda _request: False], ids=["listed", "said"])
+    def test_what_is_no_fault_is_said_in_one_sentence(self, serve: Serve, given: Any) -> None:
+        _, http = serve(faults={MODEL: given})
+        answer = http.ask()
+        said = f"The faults of {MODEL} gave False; each must be a Fault, or None."
+        assert (answer.status_code, answer.json()["error"]["message"]) == (400, said)
+
     def test_an_endless_sequence_never_heals(self, serve: Serve) -> None:
         _, http = serve(faults={MODEL: iter(lambda: Fault(status=529), None)})
         assert {http.ask().status_code for _ in range(5)} == {529}
