@@ -13,7 +13,7 @@ import atexit
 import os
 import weakref
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
@@ -129,10 +129,19 @@ async def _close_with_loop(client: httpx2.AsyncClient | aiohttp.ClientSession) -
 _GUARDS: Final[weakref.WeakKeyDictionary[Any, AsyncIterator[None]]] = weakref.WeakKeyDictionary()
 
 
+class SharedClient(openai.DefaultHttpxClient):
+    """The HTTP client of all threads; a request of ours to it needs no merging with its own."""
+
+    @cached_property
+    def base_headers(self) -> dict[str, str]:
+        """What it adds to all requests."""
+        return dict(self.headers)
+
+
 @lru_cache
 def shared_http_client(proxy: str | None = None) -> httpx2.Client:
     """The connections of all threads of this process."""
-    client = openai.DefaultHttpxClient(proxy=proxy)
+    client = SharedClient(proxy=proxy)
     atexit.register(client.close)
     return client
 

@@ -33,7 +33,7 @@ from langchain_tale.openrouter.answers import (
     SyncAnswer,
     in_httpx_words,
 )
-from langchain_tale.openrouter.connections import PerLoopAsyncClient
+from langchain_tale.openrouter.connections import PerLoopAsyncClient, SharedClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,22 +73,21 @@ class QuietSDK:
         return {name.lower(): value for name, value in self.default_headers.items()}
 
     @cached_property
-    def urls(self) -> dict[str, str]:
+    def urls(self) -> dict[str, httpx2.URL]:
         """The URLs that paths have."""
         return {}
 
-    def url(self, path: str, query: Mapping[str, Any]) -> str:
+    def url(self, path: str, query: Mapping[str, Any]) -> httpx2.URL:
         """Where a request goes."""
         known = self.urls.get(path)
         if known is None:
-            known = self.urls.setdefault(path, str(self._prepare_url(path)))
+            known = self.urls.setdefault(path, self._prepare_url(path))
         asked = {**self._custom_query, **query}
         if not asked:
             return known
-        url = httpx2.URL(known)
-        given = {**dict(url.params.items()), **asked}
+        given = {**dict(known.params.items()), **asked}
         plain = {name: value for name, value in given.items() if not isinstance(value, Omit)}
-        return str(url.copy_with(params=self.qs.stringify(plain)))
+        return known.copy_with(params=self.qs.stringify(plain))
 
 
 class SyncSDK(QuietSDK, openai.OpenAI):
@@ -253,7 +252,7 @@ async def _answer(
     client: AsyncSDK, sending: Sending, headers: dict[str, str], key: str
 ) -> AsyncAnswer | SessionAnswer:
     http: Any = client._client  # noqa: SLF001 (as above)
-    url = client.url(sending.path, sending.query)
+    url = str(client.url(sending.path, sending.query))
     if not isinstance(http, PerLoopAsyncClient) or not _goes_by_aiohttp(http, url, sending):
         request = _request(client, http, sending, headers)
         return AsyncAnswer(await http.send(request, stream=True), key)
@@ -279,6 +278,14 @@ def _goes_by_aiohttp(http: PerLoopAsyncClient, url: str, sending: Sending) -> bo
 def _request(
     client: SyncSDK | AsyncSDK, http: Any, sending: Sending, headers: dict[str, str]
 ) -> Any:
+    if isinstance(http, SharedClient) and not http.cookies:
+        return httpx2.Request(
+            sending.method,
+            client.url(sending.path, sending.query),
+            content=sending.content,
+            headers={**http.base_headers, **headers},
+            extensions={"timeout": _limits(client, sending.timeout).as_dict()},
+        )
     timeout = client.timeout if isinstance(sending.timeout, NotGiven) else sending.timeout
     is_legacy = is_legacy_httpx_sync_client(http) or is_legacy_httpx_async_client(http)
     in_its_words = normalize_legacy_httpx_timeout if is_legacy else normalize_httpx2_timeout
@@ -291,7 +298,7 @@ def _request(
     )
 
 
-def _limits(client: AsyncSDK, timeout: Any) -> httpx2.Timeout:
+def _limits(client: SyncSDK | AsyncSDK, timeout: Any) -> httpx2.Timeout:
     given = client.timeout if isinstance(timeout, NotGiven) else timeout
     return httpx2.Timeout(normalize_httpx2_timeout(given))
 

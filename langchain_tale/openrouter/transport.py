@@ -187,7 +187,7 @@ def events(client: SyncSDK, call: Call) -> Iterator[tuple[Iterator[Any], Source]
                     if data.startswith(_DONE):
                         return
                     deadline.restart()
-                    yield _decoded(data, source)
+                    yield _event(data, source)
 
         yield decoded(), source
 
@@ -214,7 +214,7 @@ async def aevents(client: AsyncSDK, call: Call) -> AsyncIterator[tuple[AsyncIter
                         if data.startswith(_DONE):
                             return
                         deadline.restart()
-                        yield _decoded(data, source)
+                        yield _event(data, source)
 
             yield decoded(), source
 
@@ -324,16 +324,19 @@ def _events_in(body: bytes, source: Source) -> Iterator[Any]:
     for data in (*decoder.feed(body), *decoder.finish()):
         if data.startswith(_DONE):
             return
-        yield _decoded(data, source)
+        yield _event(data, source)
 
 
-def _decoded(content: bytes, source: Source) -> Any:
+def _event(data: bytes, source: Source) -> Any:
     try:
-        return jiter.from_json(content)
-    except ValueError:
-        pass
+        return jiter.from_json(data)
+    except ValueError:  # no JSON, or half a character (a lone surrogate), as some providers send
+        return _decoded(data.decode(errors="replace"), source)
+
+
+def _decoded(content: bytes | str, source: Source) -> Any:
     try:
-        return json.loads(content)  # takes half characters, which some providers send
+        return json.loads(content)
     except ValueError:
         kind = source.headers.get("content-type", "no content type").split(";")[0]
         msg = f"{source.model} answered with {kind} that is no JSON; try again or another model."
