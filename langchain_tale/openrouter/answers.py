@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import httpx2
+from aiohttp.http_exceptions import ContentEncodingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,6 @@ _IN_HTTPX_WORDS: Final[tuple[tuple[type[Exception], type[httpx2.RequestError]], 
     (aiohttp.ClientConnectorError, httpx2.ConnectError),
     (aiohttp.ServerDisconnectedError, httpx2.RemoteProtocolError),
     (aiohttp.ClientConnectionError, httpx2.ReadError),
-    (aiohttp.ContentTypeError, httpx2.DecodingError),
     (aiohttp.TooManyRedirects, httpx2.TooManyRedirects),
     (aiohttp.ClientError, httpx2.RemoteProtocolError),
 )
@@ -129,18 +129,16 @@ def in_httpx_words() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, TimeoutError) as error:
-        kind = next(theirs for ours, theirs in _IN_HTTPX_WORDS if isinstance(error, ours))
-        if isinstance(error, aiohttp.ClientPayloadError) and _is_about_encoding(error):
-            kind = httpx2.DecodingError
-        raise kind(type(error).__name__) from error
+        raise _kind(error)(type(error).__name__) from error
 
 
-def _is_about_encoding(error: BaseException | None) -> bool:
-    while error is not None:
-        if type(error).__name__ == "ContentEncodingError":
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _kind(error: BaseException) -> type[httpx2.RequestError]:
+    if isinstance(error, aiohttp.ClientPayloadError):  # says why in its cause
+        if isinstance(error.__cause__, OSError):
+            return httpx2.ReadError
+        if isinstance(error.__cause__, ContentEncodingError):
+            return httpx2.DecodingError
+    return next(theirs for ours, theirs in _IN_HTTPX_WORDS if isinstance(error, ours))
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import os
+import warnings
 import weakref
 from contextlib import suppress
 from functools import cached_property, lru_cache
@@ -22,7 +24,7 @@ import openai
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 _KEEP_ALIVE_S: Final = 5.0
 """As httpx2: servers close idle connections, and a request may cross that on its way."""
@@ -53,7 +55,7 @@ class PerLoopAsyncClient(openai.DefaultAsyncHttpxClient):
         if client is None:
             client = openai.DefaultAsyncHttpxClient(proxy=self._proxy_of_each)
             self._by_loop[loop] = client
-            await _close_with_loop(client)
+            await _at_shutdown(client, client.aclose)
         return await client.send(request, **kwargs)
 
     def goes_through_proxy(self, url: str) -> bool:
@@ -71,12 +73,21 @@ class PerLoopAsyncClient(openai.DefaultAsyncHttpxClient):
         if session is None or session.closed:
             self._drop_sessions_of_closed_loops()
             session = self._sessions[loop] = _new_session()
-            await _close_with_loop(session)
+            await _at_shutdown(session, self._end_session)
         return session
 
+    async def _end_session(self) -> None:
+        await self._sessions.pop(asyncio.get_running_loop()).close()
+
     def _drop_sessions_of_closed_loops(self) -> None:
-        for loop in [loop for loop in self._sessions if loop.is_closed()]:
-            _drop(self._sessions.pop(loop))
+        """Let go of what loops left behind that were closed before their generators were."""
+        closed = [loop for loop in list(self._sessions) if loop.is_closed()]
+        for loop in closed:
+            _run_to_its_end(self._sessions.pop(loop).close())
+        if closed:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()  # their sockets can only be closed so, and would complain
 
 
 def _new_session() -> aiohttp.ClientSession:
@@ -96,17 +107,15 @@ def _trusted() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _drop(session: aiohttp.ClientSession) -> None:
-    """Let go of a session whose loop was closed before its generators were."""
-    connector = session.connector
-    session.detach()
-    if connector is not None:
-        with suppress(RuntimeError):  # the loop is closed
-            connector.close()
+def _run_to_its_end(closing: Coroutine[None, None, None]) -> None:
+    """Run a coroutine that has nothing to wait for, since its loop is closed."""
+    with suppress(StopIteration, RuntimeError):
+        closing.send(None)
+    closing.close()
 
 
-async def _close_with_loop(client: httpx2.AsyncClient | aiohttp.ClientSession) -> None:
-    """Have the running loop close `client` when it shuts down.
+async def _at_shutdown(client: object, close: Callable[[], Awaitable[None]]) -> None:
+    """Have the running loop call `close` when it shuts down, if `client` is still there.
 
     `asyncio.run` closes the asynchronous generators of its loop last; one that waits with the
     client in hand is the only hook a library has there.
@@ -116,10 +125,7 @@ async def _close_with_loop(client: httpx2.AsyncClient | aiohttp.ClientSession) -
         try:
             yield
         finally:
-            if isinstance(client, aiohttp.ClientSession):
-                await client.close()
-            else:
-                await client.aclose()
+            await close()
 
     guard = until_shutdown()
     await anext(guard)

@@ -44,8 +44,8 @@ USER_AGENT: Final = "langchain-tale"
 _SDK_HEADERS: Final = ("x-stainless-", "openai-")
 _AT_ONCE_BYTES: Final = 64 * 1024
 """What a socket takes without waiting: for a longer body there is httpx2, which limits the wait."""
-_MOST_REDIRECTS: Final = 20
-"""As httpx2."""
+_TOO_MANY_REDIRECTS: Final = 21
+"""One more than httpx2 follows."""
 
 
 class QuietSDK:
@@ -265,7 +265,7 @@ async def _answer(
             data=sending.content,
             headers=headers,
             timeout=aiohttp.ClientTimeout(connect=limits.connect, sock_read=limits.read),
-            max_redirects=_MOST_REDIRECTS,
+            max_redirects=_TOO_MANY_REDIRECTS,
         )
     return SessionAnswer(response, key, limits.read)
 
