@@ -77,13 +77,15 @@ class PerLoopAsyncClient(openai.DefaultAsyncHttpxClient):
         return session
 
     async def _end_session(self) -> None:
-        await self._sessions.pop(asyncio.get_running_loop()).close()
+        if (session := self._sessions.pop(asyncio.get_running_loop(), None)) is not None:
+            await session.close()
 
     def _drop_sessions_of_closed_loops(self) -> None:
         """Let go of what loops left behind that were closed before their generators were."""
         closed = [loop for loop in list(self._sessions) if loop.is_closed()]
         for loop in closed:
-            _run_to_its_end(self._sessions.pop(loop).close())
+            if (session := self._sessions.pop(loop, None)) is not None:
+                _run_to_its_end(session.close())
         if closed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ResourceWarning)

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 WORD: Final = " fox"
-_HEAD: Final = {"id": "gen-1", "created": 1, "model": "openai/gpt-4o-mini", "provider": "OpenAI"}
+_HEAD: Final = {
+    "id": "gen-1",
+    "created": 1,
+    "model": "openai/gpt-4o-mini",
+    "provider": "OpenAI",
+    "system_fingerprint": None,
+}
 _USAGE: Final = {"prompt_tokens": 9, "completion_tokens": 99, "total_tokens": 108, "cost": 0.0001}
 _HEADERS: Final = "HTTP/1.1 200 OK\r\nserver: canned\r\ncontent-type: "
 
