@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import itertools
 import sys
 from dataclasses import dataclass, field
 from statistics import median
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 MEMORY: Final = "memory"
 _MOST_MEMORY: Final = 1.05
+_NAMES: Final = itertools.count()
 _PER_UNIT: Final = {"ms": 1e3, "µs": 1e6, "MB": 1 / 1024}
 
 
@@ -76,35 +78,41 @@ class Line:
 
 
 def measured(
-    task: Task, server: CannedServer, peers: Sequence[str], *, rounds: int, times: int
+    task: Task,
+    server: CannedServer,
+    runner: asyncio.Runner,
+    peers: Sequence[str],
+    *,
+    rounds: int,
+    times: int,
 ) -> Line:
     """Let the peers take turns at a task.
 
     Args:
         task: The task.
         server: Whom to ask.
+        runner: The event loop of all peers.
         peers: Who asks.
         rounds: How often each has its turn, after one that does not count.
         times: How often each asks in a round.
     """
     line, still = Line(task.title, task.limit, task.unit), list(peers)
-    with asyncio.Runner() as runner:
-        for number in range(rounds + 1):
-            for peer in list(still):
-                name = f"{peer}-{number}"
-                model = PEERS[peer](server.base_url(name, ms=task.ms, chunks=CHUNKS))
-                try:
-                    figure = _turn(task, model, runner, times)
-                except Exception as error:  # noqa: BLE001 (that is a result)
-                    sys.stderr.write(f"{task.title}: {peer} fails ({type(error).__name__})\n")
-                    still.remove(peer)
-                    line.figures.pop(peer, None)
-                    continue
-                if number:
-                    line.figures.setdefault(peer, []).append(figure)
-                if number and task.ms:
-                    opened = max(line.connections.get(peer, 0), server.connections(name))
-                    line.connections[peer] = opened
+    for number in range(rounds + 1):
+        for peer in list(still):
+            name = f"{peer}-{next(_NAMES)}"
+            model = PEERS[peer](server.base_url(name, ms=task.ms, chunks=CHUNKS))
+            try:
+                figure = _turn(task, model, runner, times)
+            except Exception as error:  # noqa: BLE001 (that is a result)
+                sys.stderr.write(f"{task.title}: {peer} fails ({type(error).__name__})\n")
+                still.remove(peer)
+                line.figures.pop(peer, None)
+                continue
+            if number:
+                line.figures.setdefault(peer, []).append(figure)
+            if number and task.ms:
+                opened = max(line.connections.get(peer, 0), server.connections(name))
+                line.connections[peer] = opened
     return line
 
 
@@ -141,18 +149,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", action="append", choices=[*TASKS, MEMORY], metavar="NAME")
     parser.add_argument("--peer", action="append", choices=PEERS, metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--times", type=int, metavar="N", help="calls of a round, of every task")
     chosen = parser.parse_args()
     peers = list(dict.fromkeys([*(chosen.peer or PEERS), YARDSTICK]))
     lines = []
-    with canned_server() as server:
+    with canned_server() as server, asyncio.Runner() as runner:
         for name in chosen.task or [*TASKS, MEMORY]:
             if name == MEMORY:
-                lines.append(memory(server, peers, rounds=3, times=200))
+                line = memory(
+                    server, peers, rounds=min(3, chosen.rounds), times=chosen.times or 200
+                )
             else:
-                task = TASKS[name]
-                lines.append(measured(task, server, peers, rounds=chosen.rounds, times=task.times))
-            sys.stderr.write(f"{_row([lines[-1].title, *map(lines[-1].cell, peers)])}\n")
+                task, times = TASKS[name], chosen.times or TASKS[name].times
+                line = measured(task, server, runner, peers, rounds=chosen.rounds, times=times)
+            lines.append(line)
+            sys.stderr.write(f"{_row([line.title, *map(line.cell, peers)])}\n")
     sys.stdout.write(f"{table(lines, peers)}\n")
 
 

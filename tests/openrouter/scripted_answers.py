@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 WHOLE = b'{"choices": [{"index": 0, "message": {"content": "Once"}, "finish_reason": "stop"}]}'
 
+_REFUSAL = b'{"error": {"message": "no"}}'
+
 
 class ScriptedAnswers(ThreadingHTTPServer):
     """Serves for as long as a `with` block lasts.
@@ -73,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, headers = answer
-        body = WHOLE if status < 300 else b'{"error": {"message": "no"}}'
+        body = WHOLE if status < 300 else b"" if status == 304 else _REFUSAL
         self.send_response(status)
         for name, value in {**headers, "content-length": str(len(body))}.items():
             self.send_header(name, value)
