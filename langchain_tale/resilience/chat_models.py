@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.language_models import BaseChatModel
@@ -30,7 +29,7 @@ from langchain_tale.resilience.composing import (
     split_options,
 )
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
-from langchain_tale.resilience.members import Member, facts_of, without_retries
+from langchain_tale.resilience.members import facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 from langchain_tale.resilience.revising import Revising
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
+        Iterable,
         Iterator,
         Sequence,
     )
@@ -121,8 +121,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """What the LLM cache tells two models apart by."""
         strings = [
-            member.model._get_llm_string(stop, **{**kwargs, **member.kwargs})
-            for member in self._members()
+            model._get_llm_string(stop, **{**kwargs, **own}) for model, own in self._asked_with()
         ]
         return "\n".join(strings)
 
@@ -151,7 +150,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
 
         with call:
             try:
-                result = call.walk.retrying()(ask)
+                result = call.walk.persist(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
@@ -176,7 +175,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
 
         async with call:
             try:
-                result: ChatResult = await call.walk.aretrying()(ask)
+                result: ChatResult = await call.walk.apersist(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
@@ -189,39 +188,40 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = self._call(parent_of(run_manager), messages, kwargs)
-        telling = Telling(messages, self.on_broken_stream)
-        with call:
-            yield from self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
+        return self._streaming(messages, stop, run_manager, kwargs).chunks()
 
     @arecalled
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        return self._streaming(messages, stop, run_manager, kwargs).achunks()
+
+    def _streaming(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
+    ) -> Streaming:
         call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
-        streaming = self._streaming(call, telling, {"stop": stop, **kwargs})
-        async with call, aclosing(streaming.achunks()) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-    def _streaming(self, call: Call, telling: Telling, kwargs: dict[str, Any]) -> Streaming:
+        kwargs = {"stop": stop, **kwargs}
         return Streaming(call, telling, self.accept, kwargs, self.accept_beginning)
 
     def _call(
         self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> Call:
         within = kwargs.pop(SCOPE, None)
-        call = Call(self._members(), self.retry, parent, messages, within)
+        call = Call(self._asked_with(), self.retry, parent, messages, within)
         return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
-    def _members(self) -> list[Member]:
-        own = self.tool_kwargs or [{}] * len(self.models)
-        return [Member(model, kwargs) for model, kwargs in zip(self.models, own, strict=True)]
+    def _asked_with(self) -> Iterable[tuple[BaseChatModel, dict[str, Any]]]:
+        """The models, and the arguments that only they are called with."""
+        return zip(self.models, self.tool_kwargs or [{}] * len(self.models), strict=True)
 
     # ── composing ───────────────────────────────────────────────────────────
 
