@@ -36,7 +36,7 @@ from langchain_tale.openrouter.answers import (
 from langchain_tale.openrouter.connections import PerLoopAsyncClient, SharedClient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_tale.openrouter.exchanges import Exchanges
 
@@ -73,15 +73,13 @@ class QuietSDK:
         return {name.lower(): value for name, value in self.default_headers.items()}
 
     @cached_property
-    def urls(self) -> dict[str, httpx2.URL]:
-        """The URLs that paths have."""
-        return {}
+    def urls(self) -> Callable[[str], httpx2.URL]:
+        """The URL that a path has; those of late are remembered."""
+        return lru_cache(maxsize=16)(self._prepare_url)
 
     def url(self, path: str, query: Mapping[str, Any]) -> httpx2.URL:
         """Where a request goes."""
-        known = self.urls.get(path)
-        if known is None:
-            known = self.urls.setdefault(path, self._prepare_url(path))
+        known = self.urls(path)
         asked = {**self._custom_query, **query}
         if not asked:
             return known
