@@ -83,7 +83,7 @@ async def atell_all(
         given = "takes models and their options, no chain" if chain else "needs out"
         msg = f"via='batch' {given}: what is paid for must outlive this process."
         raise ConfigurationError(msg)
-    if chain is None and batching is None:
+    if chain is None:  # for batches it is only a check, before anything is opened
         chain = create_story_chain(models, timing=timing, **chain_options)
     began_at, tally = plan.timing.clock(), Tally()
     with ExitStack() as opened:
@@ -96,7 +96,8 @@ async def atell_all(
         if mail is not None:
             opened.callback(mail.close)
             chain = mail.chain(models, timing, chain_options)
-        run = Run(chain, source, book, plan, tally, way=mail and mail.post)
+        way = None if mail is None else mail.post
+        run = Run(chain, source, book, plan, tally, way=way)
         if source.may_be_read_twice:
             await run.look_through()
         await run.go()
@@ -272,7 +273,7 @@ def _summary(
         p99_s=latencies.percentile(99),
         by_model=tally.by_model,
         doubtful=0 if mail is None else mail.register.doubtful,
-        stopped=" ".join(filter(None, (stop.why, mail and mail.post.farewell))) or None,
+        stopped=" ".join(filter(None, (stop.why, mail.post.farewell if mail else None))) or None,
         is_interrupted=stop.is_interrupted,
         error=stop.error,
         **places,

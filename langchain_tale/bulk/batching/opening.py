@@ -136,7 +136,7 @@ def check_no_batches(out: Path) -> None:
         ConfigurationError: An earlier run has left batches beside this output.
     """
     path = path_beside(out)
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         msg = (
             f"{path} has batches that are paid for; resume with via='batch' (--via batch), or "
             "remove that file to pay for their stories again."

@@ -153,10 +153,10 @@ class Post:
         """What goes on by itself."""
         if not self._watching.under_way:
             return None
-        batches = _counted(self._watching.under_way, "batch", "batches")
+        number = self._watching.under_way
         return (
-            f"{batches} with OpenRouter go on and are paid for; resume within a day to collect "
-            "them (the API has no way to cancel one)."
+            f"Still with OpenRouter, and paid for: {number:,} batch{'' if number == 1 else 'es'}; "
+            "resume to collect the stories (the API documents no way to cancel a batch)."
         )
 
     # ── at work ─────────────────────────────────────────────────────────────
@@ -211,7 +211,3 @@ def _cost_of(body: Any) -> float:
 
 def _elsewhere(batch: str, address: str) -> str:
     return f"The batch {batch} was submitted to {address}; resume with that address."
-
-
-def _counted(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"

@@ -168,7 +168,7 @@ class Register:
     def close(self, *, is_needed: bool) -> None:
         """Let others have the file; without need of it, remove it."""
         self._db.close()
-        if not is_needed:
+        if not (is_needed and self._journal.size):
             self.path.unlink(missing_ok=True)
         self._journal.close()
 

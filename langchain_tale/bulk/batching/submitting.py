@@ -108,7 +108,7 @@ class Submitting:
         _fail(letters, HeldBackError(why))
 
     async def end(self) -> str | None:
-        """Wait until what is being handed in is written down; the id of the last batch."""
+        """Wait until what is being handed in is written down; the id of its batch."""
         if self._under_way is None:
             return None
         await asyncio.wait([self._under_way])
@@ -126,7 +126,7 @@ class Submitting:
                 self.trouble = patience.trouble
                 await patience.wait()
             else:
-                self.trouble = None
+                self.trouble = self._under_way = None
                 return batch
 
     async def _once(self, letters: Sequence[Letter]) -> str:
