@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tale.bulk.journal import Journal
-from langchain_tale.errors import ConfigurationError
+from langchain_tale.errors import ConfigurationError, TaleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,13 +79,17 @@ class Register:
             ConfigurationError: There are batches already, and none is to be gone on with.
             OutputError: The file cannot be written, is none of ours, or another run has it.
         """
-        self._journal.open()
-        if self._journal.size and not goes_on:
+        try:
+            self._journal.open()
+            if self._journal.size and not goes_on:
+                msg = f"{self.path} has batches of an earlier run; resume that run, or remove it."
+                raise ConfigurationError(msg)
+            for _, row in self._journal.mended_rows():
+                self._take_over(row)
+        except TaleError:
+            self._db.close()
             self._journal.close()
-            msg = f"{self.path} has batches of an earlier run; resume that run, or remove it."
-            raise ConfigurationError(msg)
-        for _, row in self._journal.mended_rows():
-            self._take_over(row)
+            raise
         for number, posting in list(self._postings.items()):
             if posting.batch is None:
                 self.doubtful += posting.requests
