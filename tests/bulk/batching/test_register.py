@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(: Path) -> Iterator[Callable[..., Register]]:
+def opened(path: Path) -> Iterator[Callable[..., Register]]:
     """A function that opens the register as another process would; all are closed at the end."""
     with ExitStack() as stack:
 
@@ -41,7 +41,9 @@ def batch_of(register: Register, letter: str) -> str | None:
     return None if posting is None else posting.batch
 
 
-def test_the_next_process_knows_which_batch_a_request_is_in(opened: Callable[..., Register], path: Path) -> None:
+def test_the_next_process_knows_which_batch_a_request_is_in(
+    opened: Callable[..., Register], path: Path
+) -> None:
     first = opened(goes_on=False)
     first.posted(first.posting(HERE, "a/b", ["x-0-1", "x-0-2"]), "batch_1")
     first.refused(first.posting(HERE, "a/b", ["y-0-1"]), "RateLimitError")
@@ -66,7 +68,9 @@ def test_the_next_process_knows_which_batch_a_request_is_in(opened: Callable[...
     assert not path.exists()
 
 
-def test_a_submission_without_an_end_is_in_doubt_once(opened: Callable[..., Register], path: Path) -> None:
+def test_a_submission_without_an_end_is_in_doubt_once(
+    opened: Callable[..., Register], path: Path
+) -> None:
     first = opened()
     first.posting(HERE, "a/b", ["x", "y"])
     first.close(is_needed=True)
@@ -82,7 +86,9 @@ def test_a_submission_without_an_end_is_in_doubt_once(opened: Callable[..., Regi
 
 
 @pytest.mark.parametrize("kept", range(1, 60, 7))
-def test_half_a_line_was_followed_by_no_submission(opened: Callable[..., Register], path: Path, kept: int) -> None:
+def test_half_a_line_was_followed_by_no_submission(
+    opened: Callable[..., Register], path: Path, kept: int
+) -> None:
     first = opened()
     first.posted(first.posting(HERE, "a/b", ["x"]), "batch_1")
     whole = path.read_bytes()

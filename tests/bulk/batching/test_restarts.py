@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from langchain_tale.sandbox import Sandbox
-
 
 def test_nothing_is_submitted_once_the_budget_is_spent(
     start: Callable[..., Sandbox], out: Path
