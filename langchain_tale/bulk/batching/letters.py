@@ -38,7 +38,8 @@ class Batching:
 
     Attributes:
         size: Most requests in a batch, 1 to 50,000.
-        at_once: Batches under way at once; `size * at_once` stories wait in memory.
+        at_once: Batches under way at once; `size * at_once` stories wait in memory, with about 60
+            KB each.
         most_bytes: Bytes of the requests of a batch.
         gather_s: Seconds without a new request after which a batch is sent that is not full.
         first_look_s: Seconds until a batch is looked at for the first time; then ever longer.
@@ -49,7 +50,7 @@ class Batching:
     """
 
     size: int = 1_000
-    at_once: int = 10
+    at_once: int = 5
     most_bytes: int = 8_000_000
     gather_s: float = 5.0
     first_look_s: float = 15.0
