@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE: Final = 10_000
 USUALLY_AT_ONCE: Final = 32
+BATCH_GRACE_S: Final = 2.0
+"""Time to write down what is answered already; for what is not, nobody waits."""
 
 
 async def atell_all(
@@ -68,7 +70,7 @@ async def atell_all(
         budget_usd=budget_usd,
         wanted=_wanted(resume=resume, retry_failed=retry_failed),
         patience_s=patience_s,
-        grace_s=GRACE_S if batching is None else 0.0,
+        grace_s=GRACE_S if batching is None else BATCH_GRACE_S,
         on_progress=on_progress,
         should_stop=should_stop,
         config=config,
@@ -79,10 +81,8 @@ async def atell_all(
     if out is None and (resume or retry_failed):
         msg = "resume and retry_failed go on with an output; say which by out."
         raise ConfigurationError(msg)
-    if batching is not None and (chain is not None or out is None):
-        given = "takes models and their options, no chain" if chain else "needs out"
-        msg = f"via='batch' {given}: what is paid for must outlive this process."
-        raise ConfigurationError(msg)
+    if batching is not None:
+        _check_batch(out, chain)
     if chain is None:  # for batches it is only a check, before anything is opened
         chain = create_story_chain(models, timing=timing, **chain_options)
     began_at, tally = plan.timing.clock(), Tally()
@@ -104,9 +104,10 @@ async def atell_all(
         if not run.stop.is_interrupted:
             await asyncio.to_thread(book.finish, ordered=ordered)
         run.report()
+        summary = _summary(run, book, tally, plan.timing.clock() - began_at, mail)
         if mail is not None:
-            mail.is_needed = run.stop.why is not None
-        return _summary(run, book, tally, plan.timing.clock() - began_at, mail)
+            mail.is_needed = summary.stopped is not None or summary.untold != 0
+        return summary
 
 
 def tell_all(
@@ -209,6 +210,15 @@ def _at_once(concurrency: int | None, batching: Batching | None) -> int:
         msg = "A batch has no concurrency; leave it out, or choose the size of a Batching."
         raise ConfigurationError(msg)
     return batching.window
+
+
+def _check_batch(out: str | Path | None, chain: object) -> None:
+    if chain is not None:
+        msg = "via='batch' makes its own chain; give models and their options instead of chain."
+        raise ConfigurationError(msg)
+    if out is None:
+        msg = "via='batch' needs out: its batches outlive this process."
+        raise ConfigurationError(msg)
 
 
 def _mail(book: Ledger, batching: Batching | None, plan: Plan, *, goes_on: bool) -> Mail | None:

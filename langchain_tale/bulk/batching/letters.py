@@ -90,6 +90,7 @@ class Letter:
         llm: Who asks.
         call: What would be sent to ask alone.
         answer: The answer, once there is one.
+        is_delivered: Whether a batch has brought it.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Letter:
     llm: ChatOpenRouter
     call: Call
     answer: Future[Any] = field(repr=False)
+    is_delivered: bool = False
 
     @cached_property
     def body(self) -> dict[str, Any]:

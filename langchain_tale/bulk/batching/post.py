@@ -17,7 +17,7 @@ from langchain_tale.bulk.batching.submitting import Submitting
 from langchain_tale.bulk.batching.watching import PASSING, Watching
 from langchain_tale.bulk.judging import Judged, Meaning, judged
 from langchain_tale.bulk.spending import HeldBackError
-from langchain_tale.errors import ConfigurationError
+from langchain_tale.errors import ConfigurationError, ExternalServiceError
 from langchain_tale.openrouter.batches import address_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Post:
         self._came_at = 0.0
         self._asked: dict[bytes, Counter[str]] = {}
         self._unsettled_usd: dict[bytes, float] = {}
+        self._ill_answered: set[bytes] = set()
         self._purse: Purse | None = None
         self._halt: Halt | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +74,10 @@ class Post:
         self._take(letter)
         try:
             body, source = await letter.answer
+        except ExternalServiceError:
+            if letter.is_delivered:
+                self._ill_answered.add(letter.key)
+            raise
         finally:
             self._outbox.pop(letter.id, None)
         spent_usd = self._unsettled_usd.get(letter.key, 0.0) + _cost_of(body)
@@ -81,6 +86,7 @@ class Post:
 
     def _letter(self, llm: ChatOpenRouter, call: Call) -> Letter:
         key, digest = _KEY.get(), digest_of(call)
+        self._ill_answered.discard(key)
         times = self._asked.setdefault(key, Counter())
         times[digest] += 1
         id_ = f"{self._prefix(key)}{digest}-{times[digest]}"
@@ -129,10 +135,17 @@ class Post:
         return self._register.has_any(self._prefix(key))
 
     def ended(self, key: bytes, error: Exception | None) -> None:
-        """A request that has failed is asked from the start when it is told again."""
+        """A request that has failed is asked from the start when it is told again.
+
+        One that stays untold for a reason that no batch gave keeps its answers.
+        """
+        was_ill_answered = key in self._ill_answered
+        self._ill_answered.discard(key)
         self._asked.pop(key, None)
         self._unsettled_usd.pop(key, None)
-        if error is not None and not isinstance(error, HeldBackError):
+        if error is None or isinstance(error, HeldBackError):
+            return
+        if was_ill_answered or self.judged(error).meaning is Meaning.REQUEST:
             self._register.failed(key)
 
     def judged(self, error: Exception) -> Judged:

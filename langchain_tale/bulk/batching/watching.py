@@ -140,6 +140,7 @@ class Watching:
 
 def _deliver(letter: Letter, result: Mapping[str, Any] | None, batch: Batch) -> None:
     source = letter.call.source(_OK, {}, "")
+    letter.is_delivered = True
     try:
         if result is None:
             raise _unanswered(letter.call.model, batch)

@@ -8,6 +8,8 @@ import pytest
 
 from langchain_tale import ConfigurationError, RetryPolicy
 from langchain_tale.bulk.batching.letters import Batching
+from langchain_tale.bulk.judging import last_error
+from langchain_tale.errors import AuthenticationError
 from langchain_tale.sandbox import Fault, Sandbox
 from tests.bulk.batching.stories import OTHER, interrupted_when, right, tell, told
 from tests.bulk.stories import MODEL, Storyteller, rows, themes
@@ -141,7 +143,7 @@ def test_calls_do_not_pay_for_what_is_in_batches(
     ("where", "why"), [("same", "does not know the batch"), ("other", "resume with that address")]
 )
 def test_batches_of_another_account_are_not_paid_for_again(
-    start: Callable[..., Sandbox], out: Path, where: str, why: str
+    start: Callable[..., Sandbox], out: Path, register: Path, where: str, why: str
 ) -> None:
     sandbox = start(looks=1)
     stop = interrupted_when(lambda: bool(sandbox.batch_sizes))
@@ -156,3 +158,47 @@ def test_batches_of_another_account_are_not_paid_for_again(
     assert why in str(summary.stopped)
     assert (summary.untold, summary.failed) == (2, 0)
     assert other.batch_sizes == []
+    assert {name for row in rows(register) for name in row} == {
+        "posting",
+        "address",
+        "model",
+        "letters",
+        "batch",
+    }
+
+
+def test_answers_are_kept_where_another_try_could_not_be_submitted(
+    start: Callable[..., Sandbox], out: Path
+) -> None:
+    sandbox = start({MODEL: [Fault(kind="choice")]}, refusals=[None, Fault(status=401)])
+    options: dict[str, Any] = {"models": [MODEL, OTHER], "retry": RetryPolicy(max_retries=1)}
+
+    first = tell(["fox 1"], out, **options)
+    again = tell(["fox 1"], out, resume=True, **options)
+
+    assert first.error is not None
+    assert isinstance(last_error(first.error), AuthenticationError)
+    assert first.untold == 1
+    assert again.is_complete
+    assert sandbox.requests == {MODEL: 2}
+
+
+def test_telling_only_failures_again_leaves_the_batches_of_others(
+    start: Callable[..., Sandbox], out: Path, register: Path
+) -> None:
+    faults = [Fault(status=503), None]
+    sandbox = start({MODEL: faults}, looks=1)
+    via = Batching(size=1, first_look_s=2)
+
+    def is_one_over() -> bool:
+        return bool(sandbox.batch_sizes[1:]) and out.with_name("stories.failed.jsonl").exists()
+
+    first = tell(themes(2), out, via=via, should_stop=interrupted_when(is_one_over))
+    retried = tell(themes(2), out, via=via, retry_failed=True)
+    again = tell(themes(2), out, via=via, resume=True)
+
+    assert first.failed == 1
+    assert (retried.told - first.told, retried.untold) == (1, first.untold)
+    assert register.exists() == bool(first.untold and not again.is_complete)
+    assert again.is_complete
+    assert sandbox.requests == {MODEL: 3}

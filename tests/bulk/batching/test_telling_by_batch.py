@@ -94,7 +94,7 @@ async def test_the_twin(start: Callable[..., Sandbox], out: Path) -> None:
     [
         ({"concurrency": 8}, "no concurrency"),
         ({"out": None}, "needs out"),
-        ({"models": None, "chain": FakeListChatModel(responses=[])}, "no chain"),
+        ({"models": None, "chain": FakeListChatModel(responses=[])}, "makes its own chain"),
         ({"retry": RetryPolicy(deadline_s=60)}, "leave attempt_timeout_s and deadline_s out"),
         ({"models": [MODEL, FakeListChatModel(responses=[])]}, "another vendor's"),
         ({"via": "pigeon"}, 'via must be "calls", "batch" or a Batching'),
