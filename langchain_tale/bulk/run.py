@@ -116,7 +116,7 @@ class Run:
             Exception: A function of the caller's has failed.
         """
         self._obey()
-        self._way.begin(self._halt, self._purse)
+        self._way.begin(self._halt, self._purse, self.stop)
         chunks = self._source.chunks()
         ticking = asyncio.create_task(self._ticking())
         ticking.add_done_callback(lambda _: self._changed.set())

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from langchain_tale.bulk.judging import Judged
+    from langchain_tale.bulk.plan import Stop
     from langchain_tale.bulk.spending import Purse
 
     Halt = Callable[[Exception, str | None], None]
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 class Way(Protocol):
     """What a run asks of its way to the models."""
 
-    def begin(self, halt: Halt, purse: Purse) -> None:
+    def begin(self, halt: Halt, purse: Purse, stop: Stop) -> None:
         """Set to work, in the running loop.
 
         Args:
             halt: Stops the run for an error, with a few words on what it was about.
             purse: What may be spent.
+            stop: Whether the run has stopped, so that nothing more may be sent.
         """
 
     async def end(self) -> None:
@@ -57,7 +59,7 @@ class CallByCall:
 
     note = farewell = None
 
-    def begin(self, halt: Halt, purse: Purse) -> None:
+    def begin(self, halt: Halt, purse: Purse, stop: Stop) -> None:
         """There is nothing to be done beforehand."""
 
     async def end(self) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from langchain_tale.bulk.batching.letters import Batching
     from langchain_tale.bulk.batching.register import Register
+    from langchain_tale.bulk.plan import Stop
     from langchain_tale.bulk.spending import Purse
     from langchain_tale.bulk.ways import Halt
     from langchain_tale.openrouter.chat_models import ChatOpenRouter
@@ -59,6 +60,7 @@ class Post:
         self._ill_answered: set[bytes] = set()
         self._purse: Purse | None = None
         self._halt: Halt | None = None
+        self._stop: Stop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ── for the models ──────────────────────────────────────────────────────
@@ -108,9 +110,9 @@ class Post:
 
     # ── as a way ────────────────────────────────────────────────────────────
 
-    def begin(self, halt: Halt, purse: Purse) -> None:
+    def begin(self, halt: Halt, purse: Purse, stop: Stop) -> None:
         """Set to work."""
-        self._halt, self._purse = halt, purse
+        self._halt, self._purse, self._stop = halt, purse, stop
         self._start(self._working())
 
     async def end(self) -> None:
@@ -198,12 +200,18 @@ class Post:
     async def _submit(self, parcel: Sequence[Letter]) -> None:
         for letter in parcel:
             self._outbox.pop(letter.id, None)
-        why = "The budget is spent; raise it, and resume." if self._is_spent() else None
-        if why := why or self._submitting.doubt:
+        if why := self._why_not():
             self._submitting.hold_back(parcel, why)
             return
         async for batch, letters in self._submitting.submit(parcel):
             self._watch(batch, letters, is_new=True)
+
+    def _why_not(self) -> str | None:
+        """Why nothing more is submitted, or None where it is."""
+        if self._stop is not None and self._stop.why is not None:
+            return self._stop.why
+        is_spent = self._is_spent()
+        return "The budget is spent; raise it, and resume." if is_spent else self._submitting.doubt
 
     def _is_spent(self) -> bool:
         if self._purse is None or self._purse.limit_usd is None:

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_tale import ConfigurationError, RetryPolicy
+from langchain_tale import ChatOpenRouter, ConfigurationError, RetryPolicy
 from langchain_tale.bulk.batching.letters import Batching
+from langchain_tale.bulk.batching.post import Post
+from langchain_tale.bulk.batching.posted import PostedChatModel
+from langchain_tale.bulk.batching.register import Register
 from langchain_tale.bulk.judging import last_error
+from langchain_tale.bulk.plan import Stop
+from langchain_tale.bulk.spending import HeldBackError, Purse
 from langchain_tale.errors import AuthenticationError
 from langchain_tale.sandbox import Fault, Sandbox
 from tests.bulk.batching.stories import OTHER, interrupted_when, right, tell, told
-from tests.bulk.stories import MODEL, Storyteller, rows, themes
+from tests.bulk.stories import MODEL, Storyteller, fast_timing, rows, themes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +94,25 @@ def test_an_interrupted_run_says_what_goes_on_and_two_restarts_ask_nothing_twice
     assert told(out) == right(10)
     assert sandbox.requests == {MODEL: 10}
     assert third.doubtful == 0
+    assert not register.exists()
+
+
+async def test_nothing_is_submitted_any_more_once_the_run_has_stopped(
+    start: Callable[..., Sandbox], register: Path
+) -> None:
+    sandbox, stop, kept = start(), Stop(), Register(register)
+    kept.open(goes_on=False)
+    post = Post(kept, Batching(gather_s=0), patience_s=60, timing=fast_timing())
+    llm = PostedChatModel.like(ChatOpenRouter(model=MODEL), post)
+    stop.because("Enough.")
+
+    post.begin(lambda _error, _why: None, Purse(), stop)
+    with pytest.raises(HeldBackError, match="Enough"):
+        await llm.ainvoke("Tell me of a fox.")
+    await post.end()
+    kept.close(is_needed=True)
+
+    assert sandbox.batch_sizes == []
     assert not register.exists()
 
 
