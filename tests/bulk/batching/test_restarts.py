@@ -113,7 +113,6 @@ async def test_nothing_is_submitted_any_more_once_the_run_has_stopped(
     kept.close(is_needed=True)
 
     assert sandbox.batch_sizes == []
-    assert not register.exists()
 
 
 def test_a_restart_follows_each_request_through_its_tries(
