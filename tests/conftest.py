@@ -40,15 +40,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def _empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """A function that gives an empty directory: the same one, until something was left in it.
+
+    A new one for each of thousands of tests costs more than many of them, to make and to remove.
+    """
+    made: list[Path] = []
+
+    def empty() -> Path:
+        if not (made and made[-1].is_dir() and not any(made[-1].iterdir())):
+            made.append(tmp_path_factory.mktemp("cwd"))
+        return made[-1]
+
+    return empty
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch, _empty_directory: Callable[[], Path]
 ) -> None:
     """No key, no `.env` and nothing of OpenAI's or ours reaches a test by accident."""
     for name in list(os.environ):
         if name.startswith(("OPENROUTER_", "OPENAI_", "TALE_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    monkeypatch.chdir(_empty_directory())
     reset_circuits()  # recordings share one base URL
 
 
