@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_tale.bulk.batching.letters import Batching
     from langchain_tale.bulk.summary import BulkSummary
     from langchain_tale.bulk.telling import atell_all, tell_all
     from langchain_tale.caching.shared import RedisStoryCache
@@ -49,6 +50,7 @@ __all__ = [
     "AllModelsFailedError",
     "Attempt",
     "AuditLog",
+    "Batching",
     "BreakerPolicy",
     "Budget",
     "BudgetSpentError",
@@ -93,6 +95,7 @@ __all__ = [
 
 # Each name is imported when it is first used: the openai SDK alone takes a second or two.
 _HOMES = {
+    "bulk.batching.letters": ("Batching",),
     "bulk.summary": ("BulkSummary",),
     "bulk.telling": ("atell_all", "tell_all"),
     "caching.shared": ("RedisStoryCache",),

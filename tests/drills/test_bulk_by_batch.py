@@ -25,8 +25,7 @@ SIZE: Final = 50
 
 RUN: Final = """
 import json, sys
-from langchain_tale import RetryPolicy, tell_all
-from langchain_tale.bulk.batching.letters import Batching
+from langchain_tale import Batching, RetryPolicy, tell_all
 
 requests, out, base_url, key, is_resumed = sys.argv[1:]
 summary = tell_all(
