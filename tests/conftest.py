@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.attempts import Timing
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from langchain_tale.sandbox.pytest_plugin import StartSandbox
 
 pytest_plugins = ["langchain_tale.sandbox.pytest_plugin"]
+settings.register_profile("langchain_tale", deadline=None)  # a busy machine is no failure
+settings.load_profile("langchain_tale")
 ROOT = Path(__file__).parent.parent
 LIVE_KEY = os.environ.get("OPENROUTER_API_KEY")
 RECORDED_KEY = "sk-or-v1-cassette"
