@@ -42,6 +42,7 @@ class Run:
         book: Where outcomes go; what earlier runs have written is taken over already.
         plan: How it goes.
         tally: Adds up stories.
+        pace: What an earlier run has learnt of the service; None for nothing.
 
     Attributes:
         requested: How many requests there are, once that is known.
@@ -56,9 +57,11 @@ class Run:
         book: Book,
         plan: Plan,
         tally: Tally,
+        *,
+        pace: Pace | None = None,
     ) -> None:
         self._chain, self._source, self._book, self._plan = chain, source, book, plan
-        self._pace = Pace(plan.concurrency)
+        self._pace = pace or Pace(plan.concurrency)
         self._purse = Purse(plan.budget_usd, *book.index.spent())
         self.settling = Settling(book, plan, self._pace, self._purse, tally)
         self.stop = self.settling.stop
