@@ -66,6 +66,9 @@ class Server:
         self.port = int(port)
         return self
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.communicate()

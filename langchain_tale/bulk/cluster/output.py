@@ -28,7 +28,7 @@ def untold_requests(requests: Any, out: str | Path, *, retry_failed: bool = Fals
 
     Rows of requests that will be told again are taken out of the output, so that it has each
     request once. A file that a job had not finished when it was killed is put aside, as
-    `….torn`. All ids of the output are held in memory.
+    `_….torn`. All ids of the output are held in memory.
 
     Args:
         requests: A dataset of Ray Data, or the path of JSON lines, which Ray reads.
@@ -71,7 +71,7 @@ def _ids_of(place: Any, path: str, statuses: list[str]) -> Any:
     try:
         table = pq.read_table(path, filesystem=place)
     except pa.ArrowInvalid:
-        place.move(path, f"{path}.torn")
+        place.move(path, _aside(path, "torn"))
         _log.warning("%s was not finished, and is put aside as .torn", path)
         return pa.array([], pa.string())
     if not {ID, "status"} <= set(table.column_names):
@@ -80,9 +80,15 @@ def _ids_of(place: Any, path: str, statuses: list[str]) -> Any:
     if not kept.num_rows:
         place.delete_file(path)
     elif kept.num_rows < table.num_rows:
-        pq.write_table(kept, f"{path}.new", filesystem=place)
-        place.move(f"{path}.new", path)
+        pq.write_table(kept, _aside(path, "new"), filesystem=place)
+        place.move(_aside(path, "new"), path)
     return kept[ID].cast(pa.string()).combine_chunks()
+
+
+def _aside(path: str, why: str) -> str:
+    """A name beside it that readers of Parquet pass over, as all that begin with an underscore."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/_{name}.{why}"
 
 
 def _files(out: str | Path) -> Iterator[tuple[Any, str]]:
