@@ -144,6 +144,10 @@ class StoryWriter:
             rows = self._runner.run(self._rows(requests))
         return tables.table_of(rows)
 
+    def close(self) -> None:
+        """Close the connections; with the process of a worker they end by themselves."""
+        self._runner.close()
+
     # ── a batch ─────────────────────────────────────────────────────────────
 
     async def _rows(self, requests: list[Asked]) -> list[Row]:
