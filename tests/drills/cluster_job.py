@@ -14,14 +14,14 @@ STORE_BYTES: Final = 500_000_000
 
 
 class Noted:
-    """A `StoryWriter` that writes down its process, so that a drill knows whom to kill."""
+    """A `StoryWriter` that writes down who it is, so that a drill knows whom to kill."""
 
     def __init__(self, notes: str, **options: Any) -> None:
         from langchain_tale import StoryWriter
 
         self._writer = StoryWriter(**options)
         with open(notes, "a", encoding="utf-8") as file:  # noqa: PTH123 (a path from afar)
-            file.write(f"{os.getpid()}\n")
+            file.write(f"{os.getpid()} {self._writer.worker}\n")
 
     def __call__(self, batch: Any) -> Any:
         return self._writer(batch)

@@ -32,7 +32,7 @@ GROWTH_MB: Final = 30
 PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 1e6
 
 SERVER: Final = """
-import os, re, sys
+import asyncio, os, re, sys
 from langchain_tale.sandbox import Sandbox
 from langchain_tale.sandbox.engines import ScriptedEngine
 from langchain_tale.sandbox.pieces import text_of
@@ -44,7 +44,14 @@ def reply(body):
     os.write(log, (theme + "\\n").encode())
     return f"# A story\\n\\nOnce upon a time there was {theme}."
 
-with Sandbox(ScriptedEngine(reply), port=int(sys.argv[1])) as sandbox:
+class Engine(ScriptedEngine):
+    async def generate(self, request):
+        items = [item async for item in super().generate(request)]
+        await asyncio.sleep(float(sys.argv[3]))
+        for item in items:
+            yield item
+
+with Sandbox(Engine(reply), port=int(sys.argv[1])) as sandbox:
     print(sandbox.port, sandbox.api_key, flush=True)
     sandbox.wait()
 """
@@ -53,21 +60,20 @@ with Sandbox(ScriptedEngine(reply), port=int(sys.argv[1])) as sandbox:
 class Server:
     """A scripted sandbox in a process of its own, which writes down what it is asked for."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, takes_s: float = 0.0) -> None:
         self.log = log
+        self.takes_s = takes_s
         self.port = 0
         self.key = ""
 
     def start(self) -> Server:
-        command = [sys.executable, "-c", SERVER, str(self.port), str(self.log)]
+        arguments = (self.port, self.log, self.takes_s)
+        command = [sys.executable, "-c", SERVER, *map(str, arguments)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own)
         assert self._process.stdout is not None
         port, self.key = self._process.stdout.readline().split()
         self.port = int(port)
         return self
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()

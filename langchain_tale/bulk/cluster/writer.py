@@ -130,6 +130,11 @@ class StoryWriter:
         self._stopped: str | None = None
         self._lock, self._runner = threading.Lock(), asyncio.Runner()
 
+    @property
+    def worker(self) -> str:
+        """What the others know it by."""
+        return self._shared.worker
+
     def __call__(self, batch: Any) -> Any:
         """Tell the stories of a batch.
 
