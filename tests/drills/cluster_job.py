@@ -6,6 +6,7 @@ Its one argument is JSON: `requests`, `out`, `batch`, and the arguments of `Stor
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from typing import Any, Final
@@ -38,7 +39,7 @@ def main() -> None:
         object_store_memory=STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
         _temp_dir=job["temp"],
     )
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -131,7 +131,7 @@ def leased(redis_server: RedisServer) -> list[str]:
     """The workers that are telling stories, the busiest first."""
     with redis_server.client() as client:
         leases = list(client.scan_iter(match="langchain_tale|run|drill|lease|*"))
-        holders = Counter(filter(None, client.mget(leases)))  # type: ignore[arg-type]  # not async
+        holders = Counter(filter(None, client.mget(leases)))
     return [name.decode() for name, _ in holders.most_common()]
 
 
@@ -141,7 +141,12 @@ def test_each_story_is_told_once_though_a_worker_is_killed(
     job = start()
     job.until(lambda: len(job.workers()) == 2 and server.asked().total() >= KILLED_AT)
     busy: list[str] = []
-    job.until(lambda: bool(busy.extend(leased(redis_server)) or busy))
+
+    def is_amid_a_batch() -> bool:
+        busy[:] = leased(redis_server)
+        return bool(busy)
+
+    job.until(is_amid_a_batch)
     os.kill(job.workers()[busy[0]], signal.SIGKILL)
     job.ended()
 

@@ -67,7 +67,12 @@ def make(
         sandbox = started[0]
         monkeypatch.setenv("OPENROUTER_API_KEY", key or sandbox.api_key)
         monkeypatch.setenv("OPENROUTER_API_BASE", sandbox.base_url)
-        given = {"run": RUN, "redis_url": redis_server.url, "models": "a/b", "concurrency": 8}
+        given: dict[str, Any] = {
+            "run": RUN,
+            "redis_url": redis_server.url,
+            "models": "a/b",
+            "concurrency": 8,
+        }
         writer = StoryWriter(**given | {"retry": RetryPolicy(max_retries=0)} | options)
         writer.sandbox = sandbox  # type: ignore[attr-defined]  # for what it counts
         writers.append(writer)
