@@ -315,11 +315,12 @@ class PermissionDeniedError(ExternalServiceError, core.ModelPermissionDeniedErro
     """The key may not do this, or a guardrail or budget forbids it."""
 
 
-class ModerationError(PermissionDeniedError):
-    """The content was refused.
+class ModerationError(PermissionDeniedError, core.ModelRefusalError):
+    """The content was refused, by OpenRouter, a provider or the model itself.
 
     Attributes:
         reasons: What it was flagged for, where the server says so.
+        raw_message: The answer in which a model refused, or None.
     """
 
     reasons: tuple[str, ...] = ()

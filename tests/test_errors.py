@@ -45,6 +45,7 @@ TWINS = {
     "ContextLengthError": core.ContextOverflowError,
     "AuthenticationError": core.ModelAuthenticationError,
     "PermissionDeniedError": core.ModelPermissionDeniedError,
+    "ModerationError": core.ModelRefusalError,
     "ModelNotFoundError": core.ModelNotFoundError,
     "RateLimitError": core.ModelRateLimitError,
     "RequestTimeoutError": core.ModelTimeoutError,

@@ -221,7 +221,7 @@ def _said(message: AIMessage) -> list[dict[str, Any]]:
     sound = kwargs.get("audio")
     audio = [_audio_block(sound)] if sound else []
     refusal = kwargs.get("refusal")
-    refused = [{"type": "non_standard", "value": {"refusal": refusal}}] if refusal else []
+    refused = [{"type": "refusal", "refusal": refusal}] if refusal else []
     said = {"txt": texts, "img": images, "au": audio, "no": refused}
     if not hasattr(message, "tool_call_chunks"):
         return [block for blocks in said.values() for block in blocks]

@@ -17,6 +17,7 @@ from langchain_tale.errors import ConfigurationError
 from langchain_tale.openrouter import reasoning
 from langchain_tale.openrouter.content import parts
 from langchain_tale.openrouter.fragments import unmarked
+from langchain_tale.resilience.refusing import refusal_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def _assistant(message: AIMessage, models: tuple[str, ...]) -> dict[str, Any]:
     optional = {
         **_name(message),
         "tool_calls": calls,
-        "refusal": kwargs.get("refusal"),
+        "refusal": refusal_in(message),
         "images": kwargs.get("images"),
         "annotations": files,  # spares OpenRouter from parsing, and billing, the file again
         "audio": {"id": audio["id"]} if audio and audio.get("id") else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.exceptions import ModelNotFoundError
 
@@ -12,6 +12,7 @@ from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.resilience.attempts import Contender, Timing
 from langchain_tale.resilience.breaker import Circuits, shared_circuits
 from langchain_tale.resilience.composing import HasSiblings
+from langchain_tale.resilience.members import Member
 from langchain_tale.resilience.reporting import ToldWalk
 from langchain_tale.resilience.revising import asked_after, whole_after
 from langchain_tale.resilience.runs import Answer, Parent, aattempt_run, attempt_run
@@ -19,13 +20,13 @@ from langchain_tale.telemetry.events import ModelRetired
 from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
     from langchain_tale.errors import RefusedReplyError
     from langchain_tale.resilience.attempts import Circuit
-    from langchain_tale.resilience.members import Member
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.resilience.revising import Revising
 
@@ -37,7 +38,7 @@ class Call:
     """What one logical call knows. As a context manager it tells LangChain's handlers, last.
 
     Args:
-        members: The models, best first.
+        models: The models, best first, each with the arguments that only it is called with.
         retry: The policy.
         parent: Its run.
         messages: What is asked.
@@ -51,7 +52,7 @@ class Call:
 
     def __init__(
         self,
-        members: list[Member],
+        models: Iterable[tuple[BaseChatModel, dict[str, Any]]],
         retry: RetryPolicy,
         parent: Parent | None,
         messages: list[BaseMessage],
@@ -59,7 +60,7 @@ class Call:
     ) -> None:
         self._scope = Scope.of(parent, within=within)
         self._is_nested = within is not None
-        self._members = [replace(member, scope=self._scope) for member in members]
+        self._members = [Member(model, kwargs, self._scope) for model, kwargs in models]
         self._retry = retry
         self._parent = parent
         self._messages = messages
@@ -70,9 +71,8 @@ class Call:
         """Start its clock."""
         self._circuits = None if breaker is None else shared_circuits(breaker)
         contenders = [Contender(member.name, self._circuit(member)) for member in self._members]
-        told = replace(timing, sleep=self._sleeping(timing), asleep=self._asleeping(timing))
         self.walk = ToldWalk(
-            contenders, self._retry, told, scope=self._scope, is_nested=self._is_nested
+            contenders, self._retry, timing, scope=self._scope, is_nested=self._is_nested
         )
         return self
 
@@ -89,22 +89,6 @@ class Call:
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._scope.claim(error)
         await self._scope.aflush()
-
-    def _sleeping(self, timing: Timing) -> Callable[[float], None]:
-        """The sleep of the loop; whoever listens hears of a wait before it."""
-
-        def sleep(seconds: float) -> None:
-            self._scope.flush()
-            timing.sleep(seconds)
-
-        return sleep
-
-    def _asleeping(self, timing: Timing) -> Callable[[float], Awaitable[None]]:
-        async def asleep(seconds: float) -> None:
-            await self._scope.aflush()
-            await timing.asleep(seconds)
-
-        return asleep
 
     def revised_by(self, revising: Revising | None) -> Self:
         """Let refused answers be asked for again as `revising` says."""

@@ -29,7 +29,7 @@ from langchain_tale.resilience.composing import (
     split_options,
 )
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
-from langchain_tale.resilience.members import Member, facts_of, without_retries
+from langchain_tale.resilience.members import facts_of, without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 from langchain_tale.resilience.revising import Revising
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
+        Iterable,
         Iterator,
         Sequence,
     )
@@ -120,8 +121,7 @@ class ResilientChatModel(KnowsItsRun, Recalling):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """What the LLM cache tells two models apart by."""
         strings = [
-            member.model._get_llm_string(stop, **{**kwargs, **member.kwargs})
-            for member in self._members()
+            model._get_llm_string(stop, **{**kwargs, **own}) for model, own in self._asked_with()
         ]
         return "\n".join(strings)
 
@@ -150,7 +150,7 @@ class ResilientChatModel(KnowsItsRun, Recalling):
 
         with call:
             try:
-                result = call.walk.retrying()(ask)
+                result = call.walk.persist(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
@@ -175,7 +175,7 @@ class ResilientChatModel(KnowsItsRun, Recalling):
 
         async with call:
             try:
-                result: ChatResult = await call.walk.aretrying()(ask)
+                result: ChatResult = await call.walk.apersist(ask)
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
@@ -215,12 +215,12 @@ class ResilientChatModel(KnowsItsRun, Recalling):
         self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> Call:
         within = kwargs.pop(SCOPE, None)
-        call = Call(self._members(), self.retry, parent, messages, within)
+        call = Call(self._asked_with(), self.retry, parent, messages, within)
         return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
-    def _members(self) -> list[Member]:
-        own = self.tool_kwargs or [{}] * len(self.models)
-        return [Member(model, kwargs) for model, kwargs in zip(self.models, own, strict=True)]
+    def _asked_with(self) -> Iterable[tuple[BaseChatModel, dict[str, Any]]]:
+        """The models, and the arguments that only they are called with."""
+        return zip(self.models, self.tool_kwargs or [{}] * len(self.models), strict=True)
 
     # ── composing ───────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -22,22 +22,11 @@ if TYPE_CHECKING:
     from langchain_tale.telemetry.scopes import Scope
 
 
-@runtime_checkable
-class KeepsTime(Protocol):
-    """A chat model that can be told for one call how long it may take."""
-
-    def within(self, timeout_s: float) -> dict[str, Any]:
-        """The arguments of a call that may take so many seconds."""
-        ...
-
-
-@runtime_checkable
-class TellsOfItself(Protocol):
-    """A chat model that tells a scope what becomes of its requests."""
-
-    def told_to(self, scope: Scope) -> dict[str, Any]:
-        """The arguments of a call that tells `scope`."""
-        ...
+_KEEPS_TIME: Final = "within"
+"""The method of a chat model that can be told for one call how many seconds it may take: given
+them, it returns the arguments of that call."""
+_TELLS: Final = "told_to"
+"""That of one that tells a scope what becomes of its requests: given the scope, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +75,7 @@ class Member:
         def ask() -> ChatResult:
             return self.model._generate(messages, **self._arguments(kwargs, within_s))
 
-        if within_s is None or isinstance(self.model, KeepsTime):
+        if within_s is None or self._can(_KEEPS_TIME):
             return ask()
         with self._in_time():
             return _in_thread(ask, within_s)
@@ -138,17 +127,16 @@ class Member:
                 await chunks.aclose()
 
     def _arguments(self, kwargs: dict[str, Any], within_s: float | None) -> dict[str, Any]:
-        limits = (
-            self.model.within(within_s)
-            if within_s is not None and isinstance(self.model, KeepsTime)
-            else {}
-        )
-        told = (
-            self.model.told_to(self.scope)
-            if self.scope is not None and isinstance(self.model, TellsOfItself)
-            else {}
-        )
-        return {**kwargs, **self.kwargs, **limits, **told}
+        model: Any = self.model
+        arguments = {**kwargs, **self.kwargs}
+        if within_s is not None and self._can(_KEEPS_TIME):
+            arguments |= model.within(within_s)
+        if self.scope is not None and self._can(_TELLS):
+            arguments |= model.told_to(self.scope)
+        return arguments
+
+    def _can(self, method: str) -> bool:
+        return hasattr(type(self.model), method)  # ten times as fast as `isinstance` of a protocol
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:

@@ -121,6 +121,16 @@ class ToldWalk(Walk):
             AttemptFailed, error, **known, latency_s=attempt.latency_s, **failure_facts(error)
         )
 
+    def pause(self) -> None:
+        """Wait for the current turn; whoever listens hears of it before."""
+        self._scope.flush()
+        super().pause()
+
+    async def apause(self) -> None:
+        """The twin of `pause`."""
+        await self._scope.aflush()
+        await super().apause()
+
     # ── the next turn ───────────────────────────────────────────────────────
 
     def has_another_turn_after(self, error: BaseException) -> bool:

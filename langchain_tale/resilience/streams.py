@@ -84,7 +84,7 @@ class Streaming:
 
     def _opened(self) -> SyncOpened:
         try:
-            opened: SyncOpened = self.call.walk.retrying()(self._open)
+            opened: SyncOpened = self.call.walk.persist(self._open)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             self._give_up(error)
         return opened
@@ -114,7 +114,7 @@ class Streaming:
 
     async def _aopened(self) -> AsyncOpened:
         try:
-            opened: AsyncOpened = await self.call.walk.aretrying()(self._aopen)
+            opened: AsyncOpened = await self.call.walk.apersist(self._aopen)
         except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
             self._give_up(error)
         return opened

@@ -14,10 +14,11 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_json_markdown, parse_partial_json
 
-from langchain_tale.errors import ModerationError, UnparsableReplyError
+from langchain_tale.errors import UnparsableReplyError
+from langchain_tale.resilience.refusing import ids_of, raise_if_refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
 
     from langchain_core.language_models import LanguageModelInput
 
@@ -78,9 +79,7 @@ class StructuredReply(BaseCumulativeTransformOutputParser[Any]):
         message = message or AIMessage(generation.text)
         if partial:
             return None if self._is_class else self._so_far(message)
-        if refusal := message.additional_kwargs.get("refusal"):
-            msg = f"{_model(message)} refused to answer; change what is asked for."
-            raise ModerationError(msg, partial_text=refusal, **_ids(message))
+        raise_if_refused(message, f"{_model(message)} refused to answer")
         try:
             return self._fitted(self._whole(message))
         except (ValueError, TypeError) as error:
@@ -213,7 +212,7 @@ def _unfit(message: BaseMessage, text: str, error: Exception) -> UnparsableReply
     else:
         what = f"gave an answer that does not fit the schema ({_reason(error)})"
         msg = f"{model} {what}; try again or another model."
-    return UnparsableReplyError(msg, partial_text=text, **_ids(message))
+    return UnparsableReplyError(msg, partial_text=text, **ids_of(message))
 
 
 def _reason(error: Exception) -> str:
@@ -230,12 +229,3 @@ def _is_cut_off(message: BaseMessage) -> bool:
 
 def _model(message: BaseMessage) -> str:
     return str(message.response_metadata.get("model_name") or "The model")
-
-
-def _ids(message: BaseMessage) -> dict[str, Any]:
-    metadata: Mapping[str, Any] = message.response_metadata
-    return {
-        "model": metadata.get("model_name"),
-        "provider_name": metadata.get("provider_name"),
-        "generation_id": metadata.get("id"),
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 (pydantic reads it for schemas)
@@ -17,6 +17,7 @@ from langchain_tale.cards.card import Card, Readable
 from langchain_tale.cards.stories import story_card
 from langchain_tale.catalogue import OpenRouterModel, known_model
 from langchain_tale.errors import Attempt
+from langchain_tale.resilience.refusing import raise_if_refused
 from langchain_tale.story.checks.report import (
     StoryReport,
 )
@@ -122,6 +123,7 @@ class StoryGenerationResult(Readable):
         return [Prose(self.content)]
 
 
+REFUSED: Final = "The model refused to tell this story"
 Reporting = Callable[[StoryGenerationResult], StoryReport]
 
 
@@ -242,9 +244,14 @@ def story_result(
 
     Returns:
         The result. While it grows, `content` never takes back what it has shown.
+
+    Raises:
+        ModerationError: The model declined to tell it.
     """
     metadata = message.response_metadata
     is_growing = partial and not _has_ended(message)
+    if not is_growing:
+        raise_if_refused(message, REFUSED)
     title, content = (
         split_title(message.text, is_growing=is_growing) if has_title else (None, message.text)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.telemetry.audit_lines import line_of, records_in
@@ -149,11 +149,9 @@ class _Trail:
         self._lost = 0
 
     def hear(self, event: Event) -> None:
-        """Write the line of a request; other events are none of the audit's."""
-        if not isinstance(event, ApiCalled):
-            return
+        """Write the line of a request."""
         try:
-            self.file.append(line_of(event))
+            self.file.append(line_of(cast("ApiCalled", event)))
         except OSError as error:
             self._lose(error)
         else:
@@ -188,7 +186,7 @@ class _Trails:
             if trail is None:
                 trail = _Trail(LineFile(path, max_bytes=max_bytes, keep=backups))
                 _open(trail.file)
-                trail.stop = listen(trail.hear)
+                trail.stop = listen(trail.hear, only=ApiCalled)
                 self._by_path[path] = trail
             trail.file.limit(max_bytes, backups)
             trail.logs += 1

@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 
 LOGGER: Final = logging.getLogger("langchain_tale")
 
-_listeners: tuple[Callable[[Event], object], ...] = ()
+_listeners: tuple[tuple[Callable[[Event], object], type[Event] | None], ...] = ()
 _lock: Final = threading.Lock()
 
 
-def listen(callback: Callable[[Event], object]) -> Callable[[], None]:
-    """Have every event of this process handed to a function.
+def listen(
+    callback: Callable[[Event], object], *, only: type[Event] | None = None
+) -> Callable[[], None]:
+    """Have every event of this process handed to a function, or those of one kind.
 
     It is called where the event happens, in whatever thread or task that is, and so should be
     quick. An exception of its own is logged and breaks nothing.
 
     Args:
         callback: Called with each event.
+        only: The kind of events to hand over; others need not even be made then. None for all.
 
     Returns:
         A function that ends it; calling it again does nothing.
@@ -46,19 +49,21 @@ def listen(callback: Callable[[Event], object]) -> Callable[[], None]:
         return callback(event)
 
     with _lock:
-        _listeners = (*_listeners, own)
+        _listeners = (*_listeners, (own, only))
 
     def stop() -> None:
         global _listeners  # noqa: PLW0603 (as above)
         with _lock:
-            _listeners = tuple(each for each in _listeners if each is not own)
+            _listeners = tuple(each for each in _listeners if each[0] is not own)
 
     return stop
 
 
 def is_heard(kind: type[Event]) -> bool:
     """Whether a log or a listener takes events of this kind: else none need be made."""
-    return bool(_listeners) or LOGGER.isEnabledFor(kind.level)
+    return LOGGER.isEnabledFor(kind.level) or any(
+        only is None or issubclass(kind, only) for _, only in _listeners
+    )
 
 
 def emit(event: Event, *, error: BaseException | None = None) -> None:
@@ -77,7 +82,9 @@ def emit(event: Event, *, error: BaseException | None = None) -> None:
             LOGGER.name, event.level, "", 0, event, (), None, event.name, facts
         )
         LOGGER.handle(record)
-    for listener in _listeners:
+    for listener, only in _listeners:
+        if only is not None and not isinstance(event, only):
+            continue
         try:
             listener(event)
         except Exception as mistake:  # noqa: BLE001 (a listener's mistake is not the call's)

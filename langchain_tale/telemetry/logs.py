@@ -9,6 +9,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from pythonjsonlogger.json import JsonFormatter
 
 from langchain_tale.errors import ConfigurationError
@@ -199,9 +200,13 @@ def _why(record: logging.LogRecord) -> Iterator[str]:
         error, _ = cause_of(error)
 
 
-_ENCODE: Final = json_.JSONEncoder(default=str, separators=(", ", ": ")).encode
+_ENCODE: Final = json_.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
 def _serialized(row: Any, **_: Any) -> str:
-    """One encoder for all lines; `json.dumps` would make one for each."""
-    return _ENCODE(row)
+    """In ASCII, which every stream can take, by orjson: `json` takes ten times as long."""
+    try:
+        line = orjson.dumps(row, default=str)
+    except TypeError:  # half a surrogate pair, or an integer of more than 64 bits
+        return _ENCODE(row)
+    return line.decode() if line.isascii() else _ENCODE(row)

@@ -5,7 +5,8 @@ uv run python -m tests.benchmarks.telemetry
 uv run python -m tests.benchmarks.telemetry --calls 2000 --way metrics --way budget
 ```
 
-prints one Markdown table of one run: so many calls each way, of a chat model made by `with_retry`,
+prints a Markdown table of one run for each of two kinds of calls, stories told by
+`create_story_chain` and bare answers of a chat model made by `with_retry`: so many calls each way,
 to a scripted sandbox in a process of its own. The ways take turns, a block of calls each, so that
 whatever else the machine does meets all of them alike.
 
@@ -27,22 +28,30 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_tale import AuditLog, Budget, ChatOpenRouter, StoryMetrics, configure_logging
+from langchain_tale import (
+    AuditLog,
+    Budget,
+    ChatOpenRouter,
+    StoryMetrics,
+    configure_logging,
+    create_story_chain,
+)
 from tests.benchmarks.scripted_sandbox import scripted_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from langchain_core.language_models import BaseChatModel
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables import Runnable, RunnableConfig
 
     Way = Callable[[Path], AbstractContextManager[RunnableConfig]]
+    Asking = tuple[Runnable[Any, Any], Any]
 
 WITHOUT: Final = "without"
 EVERYTHING: Final = "everything"
 COLUMNS: Final = ("way", "calls", "CPU ms", "more CPU")
-_PROMPT: Final = "Tell Mia, who is five, of a fox who learns to share."
+_MODEL: Final = "openai/gpt-4o-mini"
+_KEY: Final = "sk-or-v1-sandbox"
 _WARMING_UP: Final = 20
 
 
@@ -109,6 +118,21 @@ WAYS: Final[dict[str, Way]] = {
 }
 
 
+def stories(base_url: str) -> Asking:
+    """A chain that tells a child's story, checks it and reports."""
+    chain = create_story_chain(_MODEL, api_key=_KEY, base_url=base_url)
+    return chain, {"theme": "a fox who learns to share", "child_name": "Mia", "age": 5}
+
+
+def answers(base_url: str) -> Asking:
+    """A chat model under a policy."""
+    model = ChatOpenRouter(model=_MODEL, api_key=_KEY, base_url=base_url)
+    return model.with_retry(), "Tell Mia, who is five, of a fox who learns to share."
+
+
+KINDS: Final[dict[str, Callable[[str], Asking]]] = {"stories": stories, "answers": answers}
+
+
 @dataclass(slots=True)
 class Cost:
     """What one way of calling cost.
@@ -133,30 +157,31 @@ class Cost:
         return self.ms_per_call / other.ms_per_call - 1, median(of_rounds) - 1
 
 
-def measure(ways: Sequence[str], *, calls: int, block: int) -> dict[str, Cost]:
+def measure(
+    ways: Sequence[str], *, calls: int, block: int, kind: str = "stories"
+) -> dict[str, Cost]:
     """Call so often each way, in blocks that take turns."""
     costs = {way: Cost() for way in ways}
     with scripted_sandbox() as base_url, tempfile.TemporaryDirectory() as folder:
-        model = ChatOpenRouter(
-            model="openai/gpt-4o-mini", api_key="sk-or-v1-sandbox", base_url=base_url
-        ).with_retry()
+        asking = KINDS[kind](base_url)
         for way in ways:
-            _cpu_s(model, WAYS[way], Path(folder), _WARMING_UP)
+            _cpu_s(asking, WAYS[way], Path(folder), _WARMING_UP)
         order = list(ways)
         for _ in range(max(1, calls // block)):
             for way in order:
-                costs[way].blocks_s.append(_cpu_s(model, WAYS[way], Path(folder), block))
+                costs[way].blocks_s.append(_cpu_s(asking, WAYS[way], Path(folder), block))
                 costs[way].calls += block
             order.append(order.pop(0))
     return costs
 
 
-def _cpu_s(model: BaseChatModel, way: Way, folder: Path, calls: int) -> float:
+def _cpu_s(asking: Asking, way: Way, folder: Path, calls: int) -> float:
+    runnable, asked = asking
     with way(folder) as config:
         gc.collect()
         began_s = time.process_time()
         for _ in range(calls):
-            model.invoke(_PROMPT, config)
+            runnable.invoke(asked, config)
         return time.process_time() - began_s
 
 
@@ -180,12 +205,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=10_000, metavar="N", help="each way")
     parser.add_argument("--block", type=int, default=100, metavar="N", help="calls in a row")
+    parser.add_argument("--kind", action="append", choices=KINDS, metavar="NAME")
     parser.add_argument("--way", action="append", choices=others, metavar="NAME")
     chosen = parser.parse_args()
     ways = [WITHOUT, *(chosen.way or others)]
-    costs = measure(ways, calls=chosen.calls, block=chosen.block)
-    sys.stdout.write(table(costs) + "\n")
-    sys.stdout.write(f"\n{EVERYTHING}: {', '.join(PARTS)}\n")
+    for kind in chosen.kind or KINDS:
+        costs = measure(ways, calls=chosen.calls, block=chosen.block, kind=kind)
+        sys.stdout.write(f"{kind}\n\n{table(costs)}\n\n")
+    sys.stdout.write(f"{EVERYTHING}: {', '.join(PARTS)}\n")
 
 
 if __name__ == "__main__":

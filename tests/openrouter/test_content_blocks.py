@@ -83,7 +83,7 @@ SAID: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     ),
     "refusal": (
         {"content": None, "refusal": "no"},
-        [{"type": "non_standard", "value": {"refusal": "no"}}],
+        [{"type": "refusal", "refusal": "no"}],
     ),
     "tool call": (
         {"content": "x", "tool_calls": [call("f", '{"a": 1}', index=0)]},
@@ -140,7 +140,7 @@ async def test_v1_content_is_the_same_blocks_however_it_is_asked_for(
 
 
 @pytest.mark.filterwarnings("ignore:The method .* is in beta")
-@pytest.mark.parametrize("name", sorted(SAID.keys() - {"audio"}))
+@pytest.mark.parametrize("name", sorted(SAID.keys() - {"audio", "refusal"}))
 def test_the_newest_events_have_the_same_blocks(name: str) -> None:
     said, blocks = SAID[name]
     llm = Wire([event(said), event(choice=STOP)]).llm()
@@ -149,6 +149,15 @@ def test_the_newest_events_have_the_same_blocks(name: str) -> None:
     assert by_type(message.content) == by_type(blocks)
     whole = read(said)
     assert to_wire([message], "a/b") == to_wire([whole], "a/b")
+
+
+@pytest.mark.filterwarnings("ignore:The method .* is in beta")
+def test_the_newest_events_keep_a_refusal_beside_the_blocks() -> None:
+    llm = Wire([event({"refusal": "no"}), event(choice=STOP)]).llm()
+    message = llm.stream_events("x", version="v3").output
+
+    assert message.additional_kwargs["refusal"] == "no"  # langchain-core 1.8.3 drops the block
+    assert to_wire([message], "a/b")[0]["refusal"] == "no"
 
 
 def test_citations_without_annotations_are_cited_too() -> None:

@@ -146,10 +146,16 @@ def test_an_answer_of_text_blocks_is_one_text() -> None:
         {"type": "text", "text": "Once ", "annotations": [{"type": "citation", "url": "u"}]},
         {"type": "text", "text": "upon", "index": 1},
         {"type": "tool_use", "id": "1", "name": "f", "input": {}},
-        {"type": "non_standard", "value": {"refusal": "no"}},
+        {"type": "refusal", "refusal": "no"},
     ]
 
     assert sent(AIMessage(blocks))["content"] == "Once upon"
+
+
+def test_a_refusal_goes_back_as_one_whoever_made_it() -> None:
+    blocks: list[Any] = [{"type": "refusal", "refusal": "I won't."}]
+
+    assert sent(AIMessage(blocks)) == {"role": "assistant", "content": "", "refusal": "I won't."}
 
 
 def test_a_cache_point_in_an_answer_is_kept() -> None:

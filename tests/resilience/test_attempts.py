@@ -39,7 +39,7 @@ def walk_through(
         return name
 
     try:
-        walk.retrying()(ask)
+        walk.persist(ask)
     except Exception as error:
         raise walk.outcome(error) from error
     return walk
@@ -160,7 +160,7 @@ def test_an_interruption_is_no_failure_of_a_model(fake_time: FakeTime) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        walk.retrying()(ask)
+        walk.persist(ask)
     assert walk.log == []
 
 
@@ -205,7 +205,7 @@ def test_promises_of_the_walk(retries: int, n_models: int, answers: list[Failure
         walk.succeeded()
 
     try:
-        walk.retrying()(ask)
+        walk.persist(ask)
     except errors.ExternalServiceError as error:
         final = walk.outcome(error)
         assert isinstance(final, AllModelsFailedError) == (requests > 1)
@@ -265,7 +265,7 @@ def tell(walk: Walk, time: FakeTime, *, well_at: float) -> str:
         return "told"
 
     try:
-        return walk.retrying()(ask)
+        return walk.persist(ask)
     except Exception as error:
         raise walk.outcome(error) from error
 

@@ -162,7 +162,7 @@ class Played:
     def blocking(self) -> Played:
         """Play it in the loop for functions."""
         try:
-            self.answer = self.walk.retrying()(self.ask)
+            self.answer = self.walk.persist(self.ask)
         except Exception as error:  # noqa: BLE001 (what a model raised may be anything)
             self.final = self.walk.outcome(error)
         return self
@@ -171,7 +171,7 @@ class Played:
         """Play it in the loop for coroutines."""
 
         async def play() -> int:
-            answer: int = await self.walk.aretrying()(self.aask)
+            answer: int = await self.walk.apersist(self.aask)
             return answer
 
         try:

@@ -15,6 +15,7 @@ from langchain_tale.errors import (
     AuthenticationError,
     ConfigurationError,
     ModelNotFoundError,
+    ModerationError,
     RateLimitError,
     UnavailableError,
 )
@@ -567,3 +568,19 @@ def test_when_every_model_fails_all_their_errors_are_told(
         (HAIKU, RateLimitError),
     ]
     assert "Mia" not in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["invoke", "stream"])
+@pytest.mark.parametrize("options", [{}, {"max_revisions": 1}, {"checks": False}], ids=str)
+async def test_a_model_that_declines_tells_no_empty_story(
+    how: str, options: dict[str, Any]
+) -> None:
+    declined = AIMessage("", additional_kwargs={"refusal": "I won't."})
+    model = GenericFakeChatModel(messages=iter([declined, declined]))
+    chain = create_story_chain([model], **options)
+
+    with pytest.raises(ModerationError, match="refused to tell this story") as caught:
+        list(getattr(chain, how)("a fox"))
+    assert caught.value.partial_text == "I won't."
+    with pytest.raises(ModerationError):
+        await chain.ainvoke("a fox")

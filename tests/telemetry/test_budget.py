@@ -480,7 +480,7 @@ def test_a_refusal_says_nothing_of_a_models_health(fake_time: FakeTime) -> None:
             raise error
 
     with pytest.raises(BudgetSpentError):
-        walk.retrying()(ask)
+        walk.persist(ask)
 
     assert said == ["abandoned"]
     assert walk.log == []

@@ -16,6 +16,7 @@ from langchain_tale.telemetry.emitting import LOGGER, emit, is_heard, listen
 from langchain_tale.telemetry.events import (
     ApiCalled,
     AttemptFailed,
+    AttemptStarted,
     AttemptSucceeded,
     CallFailed,
     CircuitClosed,
@@ -193,6 +194,21 @@ def test_an_event_is_heard_by_the_log_and_by_each_listener(
     assert [record.getMessage() for record in caplog.records] == [CLOSED.message] * 3
     assert caplog.records[0].__dict__["event"] is CLOSED
     assert caplog.records[0].levelno == logging.INFO
+
+
+def test_for_a_listener_of_one_kind_no_other_event_need_be_made() -> None:
+    heard: list[Event] = []
+    stop = listen(heard.append, only=CircuitClosed)
+    LOGGER.setLevel(logging.WARNING)
+
+    assert is_heard(CircuitClosed)
+    assert not is_heard(AttemptStarted)
+    emit(AttemptStarted(model="a/b"))
+    emit(CLOSED)
+    stop()
+
+    assert heard == [CLOSED]
+    assert not is_heard(CircuitClosed)
 
 
 def test_a_listener_that_fails_breaks_nothing_and_says_nothing_private(

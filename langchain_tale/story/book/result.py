@@ -10,12 +10,19 @@ from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration
 from pydantic import Field
 
-from langchain_tale.errors import ModerationError, UnparsableReplyError
+from langchain_tale.errors import UnparsableReplyError
+from langchain_tale.resilience.refusing import ids_of, raise_if_refused
 from langchain_tale.story.book.growing import GrowingStory
 from langchain_tale.story.book.prose import story_from_prose
 from langchain_tale.story.book.reading import Form, Reading, read_story
 from langchain_tale.story.book.story import Story
-from langchain_tale.story.result import Reporting, StoryGenerationResult, Tellings, story_result
+from langchain_tale.story.result import (
+    REFUSED,
+    Reporting,
+    StoryGenerationResult,
+    Tellings,
+    story_result,
+)
 from langchain_tale.story.telling import tell_of
 
 if TYPE_CHECKING:
@@ -79,7 +86,7 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
         Raises:
             ModerationError: The model refused; asking again would not help.
         """
-        _raise_if_refused(message)
+        raise_if_refused(message, REFUSED)
         try:
             self._reading(message)
         except ValueError as error:
@@ -129,14 +136,14 @@ class StorybookParser(BaseTransformOutputParser[StorybookResult]):
 
     def result(self, message: BaseMessage, *, after: Story = _NOTHING) -> StorybookResult:
         """The result of a whole answer; scenes that were shown already stay as they were."""
-        _raise_if_refused(message)
+        raise_if_refused(message, REFUSED)
         try:
             reading = self._reading(message)
             story = _going_on(after, reading.story)
         except ValueError as error:
             model = message.response_metadata.get("model_name") or "The model"
             msg = f"{model} gave no whole story ({error}); try again or another model."
-            raise UnparsableReplyError(msg, partial_text=message.text, **_ids(message)) from None
+            raise UnparsableReplyError(msg, partial_text=message.text, **ids_of(message)) from None
         result = _result(message, story, reading.form)
         return result if self.reporting is None else replace(result, report=self.reporting(result))
 
@@ -217,12 +224,6 @@ def _message_in(result: list[Generation]) -> BaseMessage:
     return AIMessage(generation.text)
 
 
-def _raise_if_refused(message: BaseMessage) -> None:
-    if refused := message.additional_kwargs.get("refusal"):
-        msg = "The model refused to tell this story; change what is asked for."
-        raise ModerationError(msg, partial_text=refused, **_ids(message))
-
-
 def _going_on(shown: Story, whole: Story) -> Story:
     if len(whole.scenes) < len(shown.scenes):
         msg = "its scenes do not go on as they began"
@@ -241,12 +242,3 @@ def _result(message: BaseMessage, story: Story, form: Form) -> StorybookResult:
     facts = {each.name: getattr(base, each.name) for each in fields(base)}
     facts |= {"content": story.text, "title": story.title or None}
     return StorybookResult(**facts, story=story, form=form)
-
-
-def _ids(message: BaseMessage) -> dict[str, Any]:
-    metadata = message.response_metadata
-    return {
-        "model": metadata.get("model_name"),
-        "provider_name": metadata.get("provider_name"),
-        "generation_id": metadata.get("id"),
-    }
