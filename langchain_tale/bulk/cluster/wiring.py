@@ -72,7 +72,7 @@ class Wiring:
         model_options = {name: value for name, value in options.items() if name not in _OF_CHAIN}
         retry = chain_options.pop("retry", None)
         breaker = model_options.pop("breaker", None) or BreakerPolicy()
-        if "judge" in chain_options:
+        if chain_options.get("judge") is not None:
             [chain_options["judge"]] = self._limited(chain_options["judge"], model_options)
         members = self._limited(models, model_options)
         storyteller = ResilientChatModel(

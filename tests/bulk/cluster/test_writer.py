@@ -250,6 +250,29 @@ def test_so_many_at_once_in_all_workers_together(
 
 
 @SLOW
+def test_a_retry_after_that_one_worker_heard_is_kept_by_all(make: MakeWriter) -> None:
+    crowded = {"a/b": [Fault(status=429, headers={"Retry-After": "300"})]}
+    options = {"models": ["a/b", "c/d"], "retry": RetryPolicy(max_retries=1), "concurrency": 1}
+
+    for names in (["fox 1", "fox 2"], ["fox 3"]):
+        worker = make(crowded, **options)
+        assert {row["model"] for row in rows(worker(batch(names)))} == {"c/d"}
+
+    assert worker.sandbox.requests == {"a/b": 1, "c/d": 3}  # type: ignore[attr-defined]  # see `make`
+
+
+@SLOW
+def test_every_request_of_every_worker_takes_its_turn(
+    make: MakeWriter, redis_server: RedisServer
+) -> None:
+    for names in (["fox 1"], ["fox 2"]):
+        make(requests_per_minute=60_000, judge="c/d")(batch(names))
+
+    with redis_server.client() as client:
+        assert client.keys("langchain_tale|rate|*") == [b"langchain_tale|rate|run|night"]
+
+
+@SLOW
 def test_metrics_of_all_workers_are_one(make: MakeWriter, redis_server: RedisServer) -> None:
     for worker, names in ((make(), ["hen 1", "hen 2"]), (make(), ["owl 1"])):
         worker(batch(names))
