@@ -72,7 +72,7 @@ def measure(scenario: Scenario, *, seed: int = 1) -> tuple[float, int]:
     try:
         with (
             Sandbox(engine, faults={"*": mix}) as sandbox,
-            tempfile.TemporaryDirectory() as folder,
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         ):
             _run(scenario, redis_server, sandbox, Path(folder))
             return engine.last_at - engine.first_at, sum(sandbox.requests.values())
@@ -88,7 +88,7 @@ def _run(scenario: Scenario, redis_server: RedisServer, sandbox: Sandbox, folder
         "requests": str(requests),
         "out": str(folder / "stories"),
         "batch": scenario.batch,
-        "temp": f"/tmp/ray-{os.getpid()}",  # noqa: S108 (paths of sockets must be short)
+        "temp": str(folder / "ray"),
         "notes": str(folder / "workers.log"),
         "writer": {
             "run": "measured",

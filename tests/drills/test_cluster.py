@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,11 +70,13 @@ class Job:
     ) -> None:
         self.out, self._notes = folder / "stories", folder / "workers.log"
         self._notes.unlink(missing_ok=True)
+        # Not below pytest's folder, since paths of sockets must be short.
+        self._temp = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
         job = {
             "requests": str(requests),
             "out": str(self.out),
             "batch": BATCH,
-            "temp": f"/tmp/ray-{os.getpid()}",  # noqa: S108 (paths of sockets must be short)
+            "temp": self._temp.name,
             "notes": str(self._notes),
             "writer": {
                 "run": "drill",
@@ -121,6 +124,7 @@ class Job:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.communicate()
+        self._temp.cleanup()
 
     def rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = pq.read_table(self.out).to_pylist()
