@@ -112,11 +112,22 @@ class RedisRateLimiter(BaseRateLimiter):
         if burst < 1:
             msg = "burst must be at least 1."
             raise ConfigurationError(msg)
-        self._client = _connected(url)
+        self._url, self._client = url, _connected(url)
         self._name, self._model, self._has_others = name, model, has_others
         self._every_ms = 60 * _MS / requests_per_minute if requests_per_minute else 0.0
         self._burst = burst
         self._sleep, self._asleep, self._uniform = sleep, asleep, uniform
+
+    def __repr__(self) -> str:
+        return f"RedisRateLimiter(name={self._name!r})"  # the URL may hold a password
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy connects for itself."""
+        return {name: value for name, value in vars(self).items() if name != "_client"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Connect when it is first needed."""
+        vars(self).update(state, _client=_connected(state["_url"]))
 
     def acquire(self, *, blocking: bool = True) -> bool:
         """Wait for a turn.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -208,6 +210,14 @@ def test_every_attempt_takes_its_turn(
         model.with_retry(RetryPolicy(max_retries=2), timing=fake_time.timing()).invoke("Hi")
 
     assert [round(wait_s / 60) for wait_s in slept] == [1, 2]
+
+
+def test_a_copy_is_the_same_limit_and_shows_no_password() -> None:
+    one = RedisRateLimiter("redis://:hush-hush@127.0.0.1:9/0", NAME, requests_per_minute=60)
+    copies = [pickle.loads(pickle.dumps(one)), copy.deepcopy(one)]  # noqa: S301 (our own)
+
+    assert [repr(each) for each in copies] == ["RedisRateLimiter(name='night')"] * 2
+    assert {each._every_ms for each in copies} == {1_000.0}
 
 
 def test_while_redis_is_away_nothing_is_sent_and_the_model_is_not_blamed(

@@ -61,7 +61,7 @@ class StoryWriter:
 
     Args:
         run: The name of the run: what was told under it is not told again.
-        redis_url: What the workers share; a Redis 6 or newer that all of them reach.
+        redis_url: What the workers share: one Redis that all of them reach, no Redis Cluster.
         models: Slugs or chat models, best first, as for `create_story_chain`.
         concurrency: Most stories under way at once in this worker, 1 to 10,000; give batches
             of several times as many rows.
