@@ -48,7 +48,7 @@ def main() -> None:
         requests.repartition(target_num_rows_per_block=job["batch"]).map_batches(
             Noted,
             fn_constructor_kwargs={"notes": job["notes"], **job["writer"]},
-            compute=ray.data.ActorPoolStrategy(size=2),
+            compute=ray.data.ActorPoolStrategy(size=2, max_tasks_in_flight_per_actor=1),
             batch_size=job["batch"],
         ).write_parquet(job["out"])
     finally:

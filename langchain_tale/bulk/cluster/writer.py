@@ -84,7 +84,7 @@ class StoryWriter:
         ray.data.read_json("requests.jsonl").repartition(target_num_rows_per_block=500).map_batches(
             StoryWriter,
             fn_constructor_kwargs={"run": "night-42", "redis_url": "redis://10.0.0.5"},
-            compute=ray.data.ActorPoolStrategy(size=8),
+            compute=ray.data.ActorPoolStrategy(size=8, max_tasks_in_flight_per_actor=1),
             batch_size=500,
         ).write_parquet("stories/")
         ```
