@@ -45,8 +45,14 @@ def imports(source: str) -> Iterator[tuple[str, list[str]]]:
 def test_they_are_numbered() -> None:
     numbers = [int(path.stem.partition("_")[0]) for path in NOTEBOOKS]
 
-    assert len(numbers) >= 3
-    assert all(before < after for before, after in pairwise(numbers))
+    assert len(numbers) >= 6
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_each_leads_to_the_next() -> None:
+    for path, following in pairwise(NOTEBOOKS):
+        last = json.loads(path.read_text(encoding="utf-8"))["cells"][-1]
+        assert f"]({following.name})" in "".join(last["source"])
 
 
 @each

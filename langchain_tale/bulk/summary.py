@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tale.bulk.progress import duration
+from langchain_tale.cards.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,7 +188,7 @@ class BulkSummary:
     def _costs(self) -> str:
         known = (("half", self.p50_s), ("95 %", self.p95_s), ("99 %", self.p99_s))
         within = [f"{share} within {took:.2f} s" for share, took in known if took is not None]
-        parts = [f"${self.spent_usd:.4f}", f"{self.tries:,} tries", *within]
+        parts = [f"${self.spent_usd:.4f}", counted(self.tries, "try", "tries"), *within]
         parts += [f"cost of {self.unpriced:,} unknown"] if self.unpriced else []
         return " · ".join(parts) if self.told or self.spent_usd else ""
 

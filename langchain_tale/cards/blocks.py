@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from langchain_tale.cards.markup import markdown, paragraphs, tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+FAILED: Final = "✗"
+"""A row with a cell that begins with it is set off from the others."""
 
 
 class Block(Protocol):
@@ -114,11 +118,13 @@ class Table:
         columns: The headings.
         rows: Each as long as `columns`; None is an empty cell.
         numeric: Which columns hold numbers, counted from 0.
+        wordy: Which hold sentences, and get room for them.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     numeric: frozenset[int] = frozenset()
+    wordy: frozenset[int] = frozenset()
 
     def html(self) -> str:
         """A table that scrolls by itself where the page is too narrow."""
@@ -131,12 +137,14 @@ class Table:
         return tag(
             "tr",
             *(
-                tag(
-                    name, text(_blank(cell)), class_="n" if i in self.numeric else None, scope=scope
-                )
-                for i, cell in enumerate(cells)
+                tag(name, text(_blank(cell)), class_=self._kind(column), scope=scope)
+                for column, cell in enumerate(cells)
             ),
+            class_="bad" if any(str(cell).startswith(FAILED) for cell in cells) else None,
         )
+
+    def _kind(self, column: int) -> str | None:
+        return "n" if column in self.numeric else "wordy" if column in self.wordy else None
 
     def markdown(self) -> str:
         """A table of GitHub's dialect."""

@@ -94,5 +94,5 @@ def catalogue_card(known: Iterable[tuple[str, str, Known]]) -> Card:
         for name, slug, info in known
     ]
     columns = ("name", "slug", "made by", "tokens", "status", "good for", "speed and quality")
-    table = Table(columns, rows, numeric=frozenset({3}))
+    table = Table(columns, rows, numeric=frozenset({3}), wordy=frozenset({5, 6}))
     return Card(kind="Catalogue", title="Models by name", blocks=[table], is_wide=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_tale.cards.blocks import Block, Facts, Note, Table
+from langchain_tale.cards.blocks import FAILED, Block, Facts, Note, Table
 from langchain_tale.cards.card import Card
 
 if TYPE_CHECKING:
@@ -49,6 +49,6 @@ def report_card(
 
 
 def _row(found: Measured) -> tuple[object, ...]:
-    sign = "✗" if not found.ok else "✓" if found.is_bounded else None
+    sign = FAILED if not found.ok else "✓" if found.is_bounded else None
     value = None if found.value is None else f"{round(found.value, 2):,g}"
     return sign, found.name.replace("_", " "), value, found.bound or None

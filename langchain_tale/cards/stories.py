@@ -12,6 +12,7 @@ from langchain_tale.cards.wording import counted, dollars, seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+EMPTY: Final = "The model said nothing: there is no story."
 CUT_OFF: Final = "Cut off at its limit of tokens: the story is not finished."
 
 
@@ -54,7 +55,9 @@ def story_card(
         ("reading level", level),
     ]
     known = [(name, value) for name, value in facts if value]
-    blocks: list[Block] = list(body)
+    blocks: list[Block] = (
+        list(body) if any(block.text().strip() for block in body) else [Note(EMPTY)]
+    )
     blocks += [Note(CUT_OFF)] if is_cut_off else []
     blocks += [Note(f"The checks say: {sentence}") for sentence in complaints]
     blocks += [Facts(known)] if known else []

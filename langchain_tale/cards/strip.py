@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_MARKS: Final = 60
 """More attempts than these are counted and not drawn."""
 _WORTH_A_GAP_S: Final = 0.1
+_LEAST_OF_ERRORS: Final = 400
+"""A lower status says that all is well, and errors come inside of a 200 too."""
 
 
 class Tried(Protocol):
@@ -105,9 +107,9 @@ def _sign(attempt: Tried) -> str:
 
 
 def _in_short(error: Exception) -> str:
-    """The status where there is one, else the class in words."""
-    status = getattr(error, "status_code", None)
-    return str(status) if status else _words(error)
+    """The status where it says that something failed, else the class in words."""
+    status = getattr(error, "status_code", None) or 0
+    return str(status) if status >= _LEAST_OF_ERRORS else _words(error)
 
 
 def _words(error: Exception) -> str:

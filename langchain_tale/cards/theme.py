@@ -45,8 +45,8 @@ white-space:pre-line}}
 border-top:1px solid var(--line);font-size:13px}}
 .tale dt{{margin:0;color:var(--soft);font-weight:400}}
 .tale dd{{margin:0;font-weight:600}}
-.tale .note{{margin:.7rem 0;padding:.1rem 0 .1rem .7rem;border-left:3px solid {BAD};
-font-size:14px}}
+.tale .note{{margin:.7rem 0;padding:.1rem 0 .1rem .7rem;font-size:14px;
+border-left:3px solid color-mix(in srgb,{BAD} 75%,var(--ink))}}
 .tale .note.calm{{border-color:var(--line);color:var(--soft)}}
 .tale .tries{{margin:.8rem 0 0;font-size:13px}}
 .tale .strip{{display:flex;flex-wrap:wrap;align-items:center;gap:.3rem;margin:0;padding:0;
@@ -66,6 +66,9 @@ text-align:left;vertical-align:top;background:none;color:inherit;white-space:nor
 overflow-wrap:normal}}
 .tale th{{color:var(--soft);font-weight:400;white-space:nowrap}}
 .tale .n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}
+.tale .n+:not(.n){{padding-left:.8rem}}
+.tale .wordy{{min-width:7.5rem}}
+.tale tr.bad td{{font-weight:600}}
 .tale code{{font:12px/1.5 ui-monospace,Consolas,monospace;color:inherit;background:none}}
 """.split("\n")
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_tale.cards.blocks import Block, Facts, Note, Table
+from langchain_tale.cards.blocks import FAILED, Block, Facts, Note, Table
 from langchain_tale.cards.card import Card, Readable
 from langchain_tale.cards.wording import counted, dollars, seconds
 from langchain_tale.display import background
@@ -98,7 +98,7 @@ def _row(number: int, outcome: Outcome) -> tuple[object, ...]:
         cost = None if outcome.cost_usd is None else dollars(outcome.cost_usd)
         time = None if outcome.latency_s is None else seconds(outcome.latency_s)
         return number, title, str(outcome.model), cost, time
-    said = "not told" if outcome is None else f"✗ {str(outcome).partition(chr(10))[0]}"
+    said = "not told" if outcome is None else f"{FAILED} {str(outcome).partition(chr(10))[0]}"
     return number, said, None, None, None
 
 

@@ -24,7 +24,7 @@ _STYLE: Final = (
     "border-collapse:collapse;font:13px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums"
 )
 _CELL: Final = (
-    "padding:.3em .9em .3em 0;text-align:left;vertical-align:top;"
+    "padding:.3em .9em .3em 0;text-align:left;vertical-align:top;white-space:nowrap;"
     "border-bottom:1px solid color-mix(in srgb,currentColor 25%,transparent)"
 )
 

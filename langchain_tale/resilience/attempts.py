@@ -231,7 +231,7 @@ class Walk:
 
     def check_deadline(self) -> None:
         """Raise `RequestTimeoutError` once the time of the whole call is over."""
-        if self.timing.clock() >= self._ends_at:
+        if self._ends_at < math.inf and self.timing.clock() >= self._ends_at:
             name = self._models[self.turn.model_index].name
             msg = f"{name} had not finished when the deadline was over; raise deadline_s."
             self._overdue = RequestTimeoutError(msg, model=name)

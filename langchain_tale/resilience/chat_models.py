@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.language_models import BaseChatModel
@@ -188,27 +187,28 @@ class ResilientChatModel(KnowsItsRun, Recalling):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = self._call(parent_of(run_manager), messages, kwargs)
-        telling = Telling(messages, self.on_broken_stream)
-        with call:
-            yield from self._streaming(call, telling, {"stop": stop, **kwargs}).chunks()
+        return self._streaming(messages, stop, run_manager, kwargs).chunks()
 
     @arecalled
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        return self._streaming(messages, stop, run_manager, kwargs).achunks()
+
+    def _streaming(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
+    ) -> Streaming:
         call = self._call(parent_of(run_manager), messages, kwargs)
         telling = Telling(messages, self.on_broken_stream)
-        streaming = self._streaming(call, telling, {"stop": stop, **kwargs})
-        async with call, aclosing(streaming.achunks()) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-    def _streaming(self, call: Call, telling: Telling, kwargs: dict[str, Any]) -> Streaming:
+        kwargs = {"stop": stop, **kwargs}
         return Streaming(call, telling, self.accept, kwargs, self.accept_beginning)
 
     def _call(

@@ -130,7 +130,8 @@ class Telling:
 
     def joined(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
         """The chunk, less what was told before."""
-        self.is_of_words &= not has_calls(chunk)
+        if has_calls(chunk):
+            self.is_of_words = False
         if self._seam is not None and isinstance(chunk.message.content, str):
             chunk = with_text(chunk, self._seam.take(chunk.text))
         self.text += chunk.text

@@ -115,13 +115,18 @@ class Member:
             await self.model.rate_limiter.aacquire(blocking=True)
         chunks = self.model._astream(messages, **self._arguments(kwargs, within_s))
         try:
+            if within_s is None:
+                with self._in_time():
+                    async for chunk in chunks:
+                        yield chunk
+                return
             while True:
                 with self._in_time():
                     async with asyncio.timeout(within_s):
-                        chunk = await anext(chunks, None)
-                if chunk is None:
+                        following = await anext(chunks, None)
+                if following is None:
                     return
-                yield chunk
+                yield following
         finally:
             if hasattr(chunks, "aclose"):
                 await chunks.aclose()

@@ -58,11 +58,14 @@ class Opened(Generic[ChunksT, StackT]):
 
     def note(self, chunk: ChatGenerationChunk) -> None:
         """Remember what a chunk says, and what it says of the answer."""
+        message = chunk.message
         self.texts.append(chunk.text)
-        self.metadata |= chunk.generation_info or {}
-        self.metadata |= chunk.message.response_metadata
-        if isinstance(chunk.message, AIMessageChunk) and chunk.message.usage_metadata:
-            self.usage = add_usage(self.usage, chunk.message.usage_metadata)
+        if chunk.generation_info:
+            self.metadata |= chunk.generation_info
+        if message.response_metadata:
+            self.metadata |= message.response_metadata
+        if isinstance(message, AIMessageChunk) and message.usage_metadata:
+            self.usage = add_usage(self.usage, message.usage_metadata)
 
     @property
     def text(self) -> str:

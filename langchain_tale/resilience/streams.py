@@ -48,37 +48,47 @@ class Streaming:
     def chunks(self) -> Generator[ChatGenerationChunk]:
         """The answer, and last the log of its attempts."""
         walk = self.call.walk
-        while True:
-            opened = self._opened()
-            try:
-                yield from self._told(opened)
-                break
-            except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
-                self._go_on_or_give_up(error)
-                notice = self.telling.breaks(error)
-            walk.pause()
-            if notice is not None:
-                yield notice
-        yield from self._end(opened)
+        with self.call:
+            while True:
+                opened = self._opened()
+                try:
+                    with opened.until:
+                        for chunk in opened.head:
+                            yield self.telling.joined(chunk)
+                        for chunk in opened.rest:
+                            yield self._joined(opened, chunk)
+                        opened.finish()
+                    break
+                except Exception as error:  # noqa: BLE001 (raised unless another stream follows)
+                    self._go_on_or_give_up(error)
+                    notice = self.telling.breaks(error)
+                walk.pause()
+                if notice is not None:
+                    yield notice
+            yield from self._end(opened)
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `chunks`."""
         walk = self.call.walk
-        while True:
-            opened = await self._aopened()
-            try:
-                async with aclosing(self._atold(opened)) as told:
-                    async for chunk in told:
-                        yield chunk
-                break
-            except Exception as error:  # noqa: BLE001 (it is raised unless another stream follows)
-                self._go_on_or_give_up(error)
-                notice = self.telling.breaks(error)
-            await walk.apause()
-            if notice is not None:
-                yield notice
-        for chunk in self._end(opened):
-            yield chunk
+        async with self.call:
+            while True:
+                opened = await self._aopened()
+                try:
+                    async with opened.until:  # no generator of its own: each costs every chunk
+                        for chunk in opened.head:
+                            yield self.telling.joined(chunk)
+                        async for chunk in opened.rest:
+                            yield self._joined(opened, chunk)
+                        opened.finish()
+                    break
+                except Exception as error:  # noqa: BLE001 (raised unless another stream follows)
+                    self._go_on_or_give_up(error)
+                    notice = self.telling.breaks(error)
+                await walk.apause()
+                if notice is not None:
+                    yield notice
+            for chunk in self._end(opened):
+                yield chunk
 
     # ── opening ─────────────────────────────────────────────────────────────
 
@@ -170,25 +180,13 @@ class Streaming:
 
     # ── telling ─────────────────────────────────────────────────────────────
 
-    def _told(self, opened: SyncOpened) -> Generator[ChatGenerationChunk]:
-        with opened.until:
-            for chunk in opened.head:
-                yield self.telling.joined(chunk)
-            for chunk in opened.rest:
-                opened.note(chunk)
-                yield self.telling.joined(chunk)
-                self.call.walk.check_deadline()
-            opened.finish()
-
-    async def _atold(self, opened: AsyncOpened) -> AsyncGenerator[ChatGenerationChunk]:
-        async with opened.until:
-            for chunk in opened.head:
-                yield self.telling.joined(chunk)
-            async for chunk in opened.rest:
-                opened.note(chunk)
-                yield self.telling.joined(chunk)
-                self.call.walk.check_deadline()
-            opened.finish()
+    def _joined(
+        self, opened: SyncOpened | AsyncOpened, chunk: ChatGenerationChunk
+    ) -> ChatGenerationChunk:
+        """A chunk after the head, as the consumer is told it."""
+        self.call.walk.check_deadline()
+        opened.note(chunk)
+        return self.telling.joined(chunk)
 
     def _end(self, opened: SyncOpened | AsyncOpened) -> Generator[ChatGenerationChunk]:
         """What was held back, and the log."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 _OK: Final = 200
@@ -560,4 +561,4 @@ def _tokens(event: AttemptSucceeded | StoryTold | ApiCalled) -> str | None:
 
 
 def _dollars(usd: float | None) -> str | None:
-    return None if usd is None else f"${usd:.4g}"
+    return None if usd is None else f"${Decimal(f'{usd:.4g}'):f}"  # without an exponent

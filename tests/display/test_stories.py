@@ -33,14 +33,6 @@ def _cache() -> Iterator[None]:
     set_llm_cache(None)
 
 
-@pytest.fixture
-def _ctrl_c() -> Iterator[None]:
-    """Ctrl-C works, also where whoever started the tests ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def themes(count: int) -> list[str]:
     return [f"fox number {number}" for number in range(count)]
 

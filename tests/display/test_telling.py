@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from langchain_tale.sandbox import Fault
 from tests.display.kernel import becomes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langchain_core.runnables import Runnable
 
     from langchain_tale.sandbox import Sandbox
@@ -64,6 +68,26 @@ def test_stopping_cancels_the_request(sandbox: Sandbox, capsys: pytest.CaptureFi
     with pytest.raises(StoryStoppedError) as caught:
         telling.result()
     assert caught.value.partial_text == telling.text_so_far != ""
+    assert "the request was cancelled" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_ctrl_c_cancels_the_request(
+    faulty: StartSandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupting(_request: Mapping[str, Any]) -> Fault:
+        signal.pthread_kill(main, signal.SIGINT)
+        return ENDLESS
+
+    sandbox = faulty({"a/b": interrupting})
+
+    with pytest.raises(KeyboardInterrupt):
+        tell(chain_of("a/b"), "a fox", wait=True)
+
+    assert becomes(lambda: sandbox.cancelled == 1)
     assert "the request was cancelled" in capsys.readouterr().out
 
 

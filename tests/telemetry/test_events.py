@@ -133,9 +133,9 @@ def retry(**facts: Any) -> RetryScheduled:
         ),
         (
             AttemptSucceeded(
-                model="a/b", latency_s=1.24, input_tokens=7, output_tokens=3, cost_usd=0.00012
+                model="a/b", latency_s=1.24, input_tokens=7, output_tokens=3, cost_usd=4.455e-05
             ),
-            "attempt 1 of 1: a/b answered (1.2 s, 10 tokens, $0.00012)",
+            "attempt 1 of 1: a/b answered (1.2 s, 10 tokens, $0.00004455)",
         ),
         (
             StoryTold(model="a/b", content_chars=190, content_words=38),

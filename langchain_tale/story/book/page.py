@@ -20,8 +20,8 @@ _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _STYLE: Final = """
 :root {
   color-scheme: light dark;
-  --page: #fbf6ec; --paper: #fffdf8; --ink: #2d2a26; --soft: #756b5e;
-  --line: #e6dac5; --accent: #b4532a; --glow: #f6e3c5;
+  --page: #fbf6ec; --paper: #fffdf8; --ink: #2d2a26; --soft: #665c50;
+  --line: #e6dac5; --accent: #a24620; --glow: #f6e3c5;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -43,6 +43,7 @@ h1::after {
   content: ""; display: block; width: 5rem; height: 3px; margin: 1.5rem auto 0;
   border-radius: 3px; background: var(--line);
 }
+.scene { display: flow-root; }
 .scene, aside {
   margin: 0 0 1.75rem; padding: 1.75rem 2rem; background: var(--paper);
   border: 1px solid var(--line); border-radius: 18px; overflow-wrap: anywhere;
@@ -56,7 +57,7 @@ h1::after {
   display: block; width: 100%; margin-bottom: 1.5rem; border-radius: 12px;
 }
 .picture {
-  margin: 1.25rem 0 0; padding-top: 1rem; border-top: 1px dashed var(--line);
+  clear: both; margin: 1.25rem 0 0; padding-top: 1rem; border-top: 1px dashed var(--line);
   color: var(--soft); font-size: .84em; line-height: 1.5; font-style: italic;
 }
 .picture b { font-style: normal; font-weight: 600; }
