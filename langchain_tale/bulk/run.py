@@ -45,6 +45,7 @@ class Run:
         plan: How it goes.
         tally: Adds up stories.
         way: How requests reach the models.
+        pace: What an earlier run has learnt of the service; None for nothing.
 
     Attributes:
         requested: How many requests there are, once that is known.
@@ -61,10 +62,11 @@ class Run:
         tally: Tally,
         *,
         way: Way | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._way = way or CallByCall()
         self._chain, self._source, self._book, self._plan = chain, source, book, plan
-        self._pace = Pace(plan.concurrency)
+        self._pace = pace or Pace(plan.concurrency)
         self._purse = Purse(plan.budget_usd, *book.index.spent())
         self.settling = Settling(book, plan, self._pace, self._purse, tally, self._way.judged)
         self.stop = self.settling.stop

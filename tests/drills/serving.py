@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVER: Final = """
-import os, re, sys
+import asyncio, os, re, sys
 from langchain_tale.sandbox import BatchManner, Sandbox
 from langchain_tale.sandbox.engines import ScriptedEngine
 from langchain_tale.sandbox.pieces import text_of
@@ -25,8 +25,15 @@ def reply(body):
     os.write(log, (theme + "\\n").encode())
     return f"# A story\\n\\nOnce upon a time there was {theme}."
 
+class Engine(ScriptedEngine):
+    async def generate(self, request):
+        items = [item async for item in super().generate(request)]
+        await asyncio.sleep(float(sys.argv[4]))
+        for item in items:
+            yield item
+
 manner = BatchManner(looks=int(sys.argv[3]))
-with Sandbox(ScriptedEngine(reply), port=int(sys.argv[1]), batches=manner) as sandbox:
+with Sandbox(Engine(reply), port=int(sys.argv[1]), batches=manner) as sandbox:
     print(sandbox.port, sandbox.api_key, flush=True)
     sandbox.wait()
 """
@@ -38,16 +45,18 @@ class Server:
     Args:
         log: Where it writes.
         looks: So often a batch is in progress when it is looked at.
+        takes_s: Seconds that an answer takes.
     """
 
-    def __init__(self, log: Path, looks: int = 0) -> None:
+    def __init__(self, log: Path, looks: int = 0, *, takes_s: float = 0.0) -> None:
         self.log = log
         self.looks = looks
+        self.takes_s = takes_s
         self.port = 0
         self.key = ""
 
     def start(self) -> Server:
-        given = [str(self.port), str(self.log), str(self.looks)]
+        given = map(str, (self.port, self.log, self.looks, self.takes_s))
         command = [sys.executable, "-c", SERVER, *given]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own)
         assert self._process.stdout is not None
