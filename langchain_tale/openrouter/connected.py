@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator,
 
 from langchain_tale.catalogue import DEFAULT_MODEL
 from langchain_tale.errors import ConfigurationError, checking
-from langchain_tale.openrouter import connections, transport
+from langchain_tale.openrouter import connections, proxies, transport
 from langchain_tale.openrouter.fields import ReasoningOptions, RequestFields
 from langchain_tale.openrouter.keys import NO_KEY, KeyRing, has_key, key_sources, ring_of
 from langchain_tale.openrouter.sending import AsyncSDK, SyncSDK
@@ -78,6 +78,8 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
         return self
 
     def _connect(self, settings: AIServiceSettings) -> None:
+        if self.http_client is None or self.http_async_client is None:
+            proxies.check(self.openai_proxy)
         self._keys = ring_of(self.openai_api_key)
         headers = transport.attribution_headers(
             self.app_url or settings.app_url,
