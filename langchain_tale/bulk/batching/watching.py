@@ -16,6 +16,7 @@ from langchain_tale.errors import (
     RequestTimeoutError,
     UnavailableError,
 )
+from langchain_tale.openrouter.answers import Answer
 from langchain_tale.openrouter.batch_records import body_of
 from langchain_tale.openrouter.batches import afetch
 
@@ -139,7 +140,7 @@ class Watching:
 
 
 def _deliver(letter: Letter, result: Mapping[str, Any] | None, batch: Batch) -> None:
-    source = letter.call.source(_OK, {}, "")
+    source = letter.call.source(Answer(_OK, {}, ""))
     letter.is_delivered = True
     try:
         if result is None:
