@@ -3,12 +3,14 @@
 ```
 uv run python -m tests.benchmarks.speed
 uv run python -m tests.benchmarks.speed --task invoke --rounds 15
+uv run python -m tests.benchmarks.speed --peer +policy --yardstick langchain_tale
 ```
 
 prints a Markdown table. A server that costs next to nothing answers from a process of its own;
 the peers take turns, task by task and round by round, so that whatever else the machine does
 meets all of them alike. A cell is the median of the rounds, and in brackets the median of its
-ratios to ChatOpenAI in the same rounds. A peer that fails at a task has no figure there.
+ratios to ChatOpenAI, or to another yardstick, in the same rounds. A peer that fails at a task has
+no figure there.
 
 Where calls are made at once, the most connections that a round opened are told as well.
 """
@@ -53,6 +55,7 @@ class Line:
         unit: Of the figures shown.
         figures: The figures of each peer, a round each, in seconds or KiB.
         connections: The most connections that a round opened, where that is of interest.
+        yardstick: The peer that ratios are to.
     """
 
     title: str
@@ -60,10 +63,11 @@ class Line:
     unit: str
     figures: dict[str, list[float]] = field(default_factory=dict)
     connections: dict[str, int] = field(default_factory=dict)
+    yardstick: str = YARDSTICK
 
     def ratio(self, peer: str) -> float | None:
-        """The median of a peer's ratios to ChatOpenAI."""
-        pairs = zip(self.figures.get(peer, ()), self.figures[YARDSTICK], strict=False)
+        """The median of a peer's ratios to the yardstick."""
+        pairs = zip(self.figures.get(peer, ()), self.figures[self.yardstick], strict=False)
         ratios = [own / theirs for own, theirs in pairs]
         return median(ratios) if ratios else None
 
@@ -149,10 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", action="append", choices=[*TASKS, MEMORY], metavar="NAME")
     parser.add_argument("--peer", action="append", choices=PEERS, metavar="NAME")
+    parser.add_argument("--yardstick", default=YARDSTICK, choices=PEERS, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--times", type=int, metavar="N", help="calls of a round, of every task")
     chosen = parser.parse_args()
-    peers = list(dict.fromkeys([*(chosen.peer or PEERS), YARDSTICK]))
+    peers = list(dict.fromkeys([*(chosen.peer or PEERS), chosen.yardstick]))
     lines = []
     with canned_server() as server, asyncio.Runner() as runner:
         for name in chosen.task or [*TASKS, MEMORY]:
@@ -163,6 +168,7 @@ def main() -> None:
             else:
                 task, times = TASKS[name], chosen.times or TASKS[name].times
                 line = measured(task, server, runner, peers, rounds=chosen.rounds, times=times)
+            line.yardstick = chosen.yardstick
             lines.append(line)
             sys.stderr.write(f"{_row([line.title, *map(line.cell, peers)])}\n")
     sys.stdout.write(f"{table(lines, peers)}\n")

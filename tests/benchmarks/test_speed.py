@@ -34,6 +34,9 @@ def test_every_task_and_peer_has_a_figure() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)  # noqa: S603 (ourselves)
 
     head, _, *lines = ran.stdout.splitlines()
-    assert head == "|  | langchain_tale | ChatOpenAI | langchain-openrouter | wanted |"
+    assert head == (
+        "|  | langchain_tale | +policy | +policy+metrics+logs | ChatOpenAI | langchain-openrouter "
+        "| wanted |"
+    )
     assert len(lines) == len(TASKS) + 1
     assert "fails" not in ran.stdout
