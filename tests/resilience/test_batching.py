@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from langchain_tale.resilience.batching import MOST_AT_ONCE
+from langchain_tale.story.chain import create_story_chain
 from tests.openrouter.replies import Wire, reply
 
 AT_ONCE = 40
@@ -66,6 +67,14 @@ def test_max_concurrency_is_heeded(config: Any) -> None:
     Wire(counting).llm().batch(["x"] * 20, config)
 
     assert counting.most == 1
+
+
+def test_a_story_chain_tells_many_at_once_too() -> None:
+    chain = create_story_chain([Wire(Meeting(AT_ONCE)).llm()], checks=False)
+
+    stories = chain.batch(["a fox"] * AT_ONCE)
+
+    assert [story.content for story in stories] == ["Once"] * AT_ONCE
 
 
 def test_an_empty_batch_is_empty() -> None:
