@@ -6,6 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_tale.bulk.batching.letters import Batching
+    from langchain_tale.bulk.cluster.output import untold_requests
+    from langchain_tale.bulk.cluster.shared import SharedRun
+    from langchain_tale.bulk.cluster.writer import StoryWriter
     from langchain_tale.bulk.summary import BulkSummary
     from langchain_tale.bulk.telling import atell_all, tell_all
     from langchain_tale.caching.shared import RedisStoryCache
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
         BudgetSpentError,
         ConfigurationError,
         ExternalServiceError,
+        SharedStateError,
         TaleError,
         UnfitRequestError,
         UnfitStoryError,
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.breaker import circuits, reset_circuits
     from langchain_tale.resilience.chat_models import ResilientChatModel
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
+    from langchain_tale.resilience.rate_redis import RedisRateLimiter
     from langchain_tale.settings import get_settings
     from langchain_tale.story.book.chain import create_storybook_chain
     from langchain_tale.story.book.result import StorybookResult
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
     from langchain_tale.telemetry.audit import AuditLog
     from langchain_tale.telemetry.budget import Budget
     from langchain_tale.telemetry.context import request_id
+    from langchain_tale.telemetry.ledger_redis import RedisLedger
     from langchain_tale.telemetry.logs import configure_logging
     from langchain_tale.telemetry.metrics import StoryMetrics
 
@@ -49,6 +56,7 @@ __all__ = [
     "AllModelsFailedError",
     "Attempt",
     "AuditLog",
+    "Batching",
     "BreakerPolicy",
     "Budget",
     "BudgetSpentError",
@@ -61,16 +69,21 @@ __all__ = [
     "ModelWeights",
     "OpenRouterClient",
     "OpenRouterModel",
+    "RedisLedger",
+    "RedisRateLimiter",
     "RedisStoryCache",
     "RequestGuard",
     "ResilientChatModel",
     "RetryPolicy",
+    "SharedRun",
+    "SharedStateError",
     "Story",
     "StoryCache",
     "StoryGenerationResult",
     "StoryMetrics",
     "StoryReport",
     "StoryRequest",
+    "StoryWriter",
     "StorybookResult",
     "TaleError",
     "UnfitRequestError",
@@ -89,10 +102,15 @@ __all__ = [
     "request_id",
     "reset_circuits",
     "tell_all",
+    "untold_requests",
 ]
 
 # Each name is imported when it is first used: the openai SDK alone takes a second or two.
 _HOMES = {
+    "bulk.batching.letters": ("Batching",),
+    "bulk.cluster.output": ("untold_requests",),
+    "bulk.cluster.shared": ("SharedRun",),
+    "bulk.cluster.writer": ("StoryWriter",),
     "bulk.summary": ("BulkSummary",),
     "bulk.telling": ("atell_all", "tell_all"),
     "caching.shared": ("RedisStoryCache",),
@@ -105,6 +123,7 @@ _HOMES = {
         "BudgetSpentError",
         "ConfigurationError",
         "ExternalServiceError",
+        "SharedStateError",
         "TaleError",
         "UnfitRequestError",
         "UnfitStoryError",
@@ -115,6 +134,7 @@ _HOMES = {
     "resilience.breaker": ("circuits", "reset_circuits"),
     "resilience.chat_models": ("ResilientChatModel",),
     "resilience.policy": ("BreakerPolicy", "RetryPolicy"),
+    "resilience.rate_redis": ("RedisRateLimiter",),
     "settings": ("get_settings",),
     "story.book.chain": ("create_storybook_chain",),
     "story.book.result": ("StorybookResult",),
@@ -129,6 +149,7 @@ _HOMES = {
     "telemetry.audit": ("AuditLog",),
     "telemetry.budget": ("Budget",),
     "telemetry.context": ("request_id",),
+    "telemetry.ledger_redis": ("RedisLedger",),
     "telemetry.logs": ("configure_logging",),
     "telemetry.metrics": ("StoryMetrics",),
 }

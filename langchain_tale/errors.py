@@ -6,6 +6,7 @@ TaleError                            `except TaleError` catches ours, and only o
 │   └── UnfitRequestError            asks for what is no story for a child; `theme`, `field`
 ├── BudgetSpentError                 not sent: a `Budget` of the caller's is spent; `attempts`
 ├── OutputError                      a file cannot be written, or is not what it should be
+├── SharedStateError                 what machines share cannot be reached (a ConnectionError)
 └── ExternalServiceError             it came from OpenRouter or from the way to it
     ├── InvalidRequestError          400, 413, 422: the request itself is wrong
     │   └── ContextLengthError       the prompt does not fit (LangChain's ContextOverflowError)
@@ -136,6 +137,10 @@ class UnfitRequestError(ConfigurationError):
 
 class OutputError(TaleError):
     """A file cannot be written, or is not what it should be."""
+
+
+class SharedStateError(TaleError, ConnectionError):
+    """The Redis that machines share does not answer, so that nothing was sent."""
 
 
 LoggedError = Annotated[

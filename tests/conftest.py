@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.attempts import Timing
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from langchain_tale.sandbox.pytest_plugin import StartSandbox
 
 pytest_plugins = ["langchain_tale.sandbox.pytest_plugin"]
+settings.register_profile("langchain_tale", deadline=None)  # a busy machine is no failure
+settings.load_profile("langchain_tale")
 ROOT = Path(__file__).parent.parent
 LIVE_KEY = os.environ.get("OPENROUTER_API_KEY")
 RECORDED_KEY = "sk-or-v1-cassette"
@@ -40,15 +43,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def _empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """A function that gives an empty directory: the same one, until something was left in it.
+
+    A new one for each of thousands of tests costs more than many of them, to make and to remove.
+    """
+    made: list[Path] = []
+
+    def empty() -> Path:
+        if not (made and made[-1].is_dir() and not any(made[-1].iterdir())):
+            made.append(tmp_path_factory.mktemp("cwd"))
+        return made[-1]
+
+    return empty
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch, _empty_directory: Callable[[], Path]
 ) -> None:
     """No key, no `.env` and nothing of OpenAI's or ours reaches a test by accident."""
     for name in list(os.environ):
         if name.startswith(("OPENROUTER_", "OPENAI_", "TALE_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+    monkeypatch.chdir(_empty_directory())
     reset_circuits()  # recordings share one base URL
 
 

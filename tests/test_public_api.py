@@ -79,7 +79,8 @@ def test_settings_and_catalogue_need_neither_the_sdk_nor_an_extra() -> None:
 
 def test_the_client_needs_no_extra() -> None:
     code = (
-        "import sys; sys.modules |= dict.fromkeys(['typer', 'starlette', 'uvicorn', 'xllamacpp'])\n"
+        "import sys; sys.modules |= dict.fromkeys("
+        "['typer', 'starlette', 'uvicorn', 'xllamacpp', 'pyarrow', 'ray', 'redis'])\n"
         "import langchain_tale\n"
         "print(*(getattr(langchain_tale, name).__name__ for name in langchain_tale.__all__))"
     )

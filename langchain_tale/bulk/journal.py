@@ -30,13 +30,18 @@ _MODE: Final = 0o666
 class Journal:
     """Rows, each on a line of a file.
 
+    Args:
+        path: The file.
+        is_row: Whether what stands in a line is a row of ours.
+
     Attributes:
         path: The file.
         size: Its length in bytes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_row: Callable[[Any], bool] = is_row) -> None:
         self.path = path
+        self._is_row = is_row
         self.size = 0
         self._descriptor: int | None = None
         self._is_synced = True
@@ -116,7 +121,7 @@ class Journal:
         at = 0
         with writing(self.path), self.path.open("rb") as file:
             for number, content in enumerate(file, start=1):
-                row = _row_in(content)
+                row = self._row_in(content)
                 is_whole = content.endswith(b"\n")
                 if row is not None:
                     yield at, row
@@ -126,6 +131,13 @@ class Journal:
                     self._mend(at, is_row=row is not None)
                     return
                 at += len(content)
+
+    def _row_in(self, content: bytes) -> dict[str, Any] | None:
+        try:
+            row: dict[str, Any] = json.loads(content)
+        except ValueError:
+            return None
+        return row if self._is_row(row) else None
 
     def _mend(self, at: int, *, is_row: bool) -> None:
         if is_row:
@@ -162,14 +174,6 @@ class Journal:
 
 def _line_of(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, default=str).encode(errors="replace") + b"\n"
-
-
-def _row_in(content: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(content)
-    except ValueError:
-        return None
-    return row if is_row(row) else None
 
 
 def _no_row(path: Path, line: int) -> str:

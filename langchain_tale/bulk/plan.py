@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from langchain_tale.bulk.index import Known, State
 from langchain_tale.resilience.attempts import Timing
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from langchain_tale.bulk.asked import Asked
     from langchain_tale.bulk.progress import Progress
     from langchain_tale.story.request import StoryRequest
+
+
+GRACE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class Plan:
     budget_usd: float | None = None
     wanted: frozenset[State] = frozenset({State.UNTOLD})
     patience_s: float = 3600.0
-    grace_s: float = 10.0
+    grace_s: float = GRACE_S
     on_progress: Callable[[Progress], None] | None = None
     should_stop: Callable[[], int] | None = None
     config: RunnableConfig | None = None

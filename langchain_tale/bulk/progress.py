@@ -25,6 +25,7 @@ class Progress:
         left_s: Seconds until all have, at that speed; None where nobody can say.
         paused_s: Seconds until a request may start again; 0 where nothing waits.
         waits_for: Why nothing starts, in a few words; or None.
+        note: How far the batches are, in a few words; None where there are none.
     """
 
     requested: int | None
@@ -37,6 +38,7 @@ class Progress:
     left_s: float | None = None
     paused_s: float = 0.0
     waits_for: str | None = None
+    note: str | None = None
 
     @property
     def done(self) -> int:
@@ -49,7 +51,8 @@ class Progress:
         parts = [f"{self.told:,}{total} told"]
         if self.failed:
             parts.append(f"{self.failed:,} failed")
-        parts += [f"${self.spent_usd:.4f}", f"{self.in_flight} under way"]
+        parts += [f"${self.spent_usd:.4f}", f"{self.in_flight:,} under way"]
+        parts += [self.note] if self.note else []
         if self.waits_for:
             waiting = f"waiting {duration(self.paused_s)}" if self.paused_s else "looking again"
             return " · ".join([*parts, f"{waiting}: {self.waits_for}"])

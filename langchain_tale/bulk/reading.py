@@ -126,7 +126,7 @@ def _read_csv(path: Path) -> Iterator[Asked]:
         lines = iter(partial(file.readline, LONGEST_LINE), "")
         rows = csv.reader(lines, delimiter=delimiter)
         header = [name.strip() for name in next(rows, [])]
-        _check_columns(header, path)
+        check_columns(header, path.name)
         while True:
             line = rows.line_num + 1
             try:
@@ -167,7 +167,7 @@ def _read_parquet(path: Path) -> Iterator[Asked]:
         raise ConfigurationError(NEEDS_PYARROW) from None
     try:
         with pq.ParquetFile(path, buffer_size=LONGEST_LINE) as file:
-            _check_columns(file.schema_arrow.names, path)
+            check_columns(file.schema_arrow.names, path.name)
             lines = count(1)
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                 for row in batch.to_pylist():
@@ -178,7 +178,16 @@ def _read_parquet(path: Path) -> Iterator[Asked]:
         raise ConfigurationError(msg) from None
 
 
-def _check_columns(names: list[str], path: Path) -> None:
+def check_columns(names: list[str], of: str) -> None:
+    """Refuse a table that has no column `theme`, or one that no request has.
+
+    Args:
+        names: Its columns.
+        of: What the table is called.
+
+    Raises:
+        ConfigurationError: It is none of ours.
+    """
     unknown = [name for name in names if name not in FIELDS]
     twice = [name for name in names if names.count(name) > 1]
     if "theme" in names and not unknown and not twice:
@@ -190,7 +199,7 @@ def _check_columns(names: list[str], path: Path) -> None:
     else:
         why = "has no column 'theme'"
     known = ", ".join([ID, *StoryRequest.model_fields])
-    msg = f"{path.name} {why}; columns may be {known}."
+    msg = f"{of} {why}; columns may be {known}."
     raise ConfigurationError(msg)
 
 

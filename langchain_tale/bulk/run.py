@@ -13,6 +13,7 @@ from langchain_tale.bulk.plan import Job, Plan
 from langchain_tale.bulk.progress import Progress, Speed
 from langchain_tale.bulk.settling import Settling
 from langchain_tale.bulk.spending import Purse
+from langchain_tale.bulk.ways import CallByCall
 from langchain_tale.errors import ConfigurationError, OutputError
 from langchain_tale.story.result import StoryGenerationResult
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from langchain_tale.bulk.memory import Book
     from langchain_tale.bulk.sources import Source
     from langchain_tale.bulk.summary import Tally
+    from langchain_tale.bulk.ways import Way
     from langchain_tale.story.request import StoryInput
 
     Chunks = AsyncGenerator[list[Asked]]
@@ -42,6 +44,8 @@ class Run:
         book: Where outcomes go; what earlier runs have written is taken over already.
         plan: How it goes.
         tally: Adds up stories.
+        way: How requests reach the models.
+        pace: What an earlier run has learnt of the service; None for nothing.
 
     Attributes:
         requested: How many requests there are, once that is known.
@@ -56,11 +60,15 @@ class Run:
         book: Book,
         plan: Plan,
         tally: Tally,
+        *,
+        way: Way | None = None,
+        pace: Pace | None = None,
     ) -> None:
+        self._way = way or CallByCall()
         self._chain, self._source, self._book, self._plan = chain, source, book, plan
-        self._pace = Pace(plan.concurrency)
+        self._pace = pace or Pace(plan.concurrency)
         self._purse = Purse(plan.budget_usd, *book.index.spent())
-        self.settling = Settling(book, plan, self._pace, self._purse, tally)
+        self.settling = Settling(book, plan, self._pace, self._purse, tally, self._way.judged)
         self.stop = self.settling.stop
         self.requested: int | None = None
         self._wanted: int | None = None
@@ -110,6 +118,7 @@ class Run:
             Exception: A function of the caller's has failed.
         """
         self._obey()
+        self._way.begin(self._halt, self._purse, self.stop)
         chunks = self._source.chunks()
         ticking = asyncio.create_task(self._ticking())
         ticking.add_done_callback(lambda _: self._changed.set())
@@ -126,6 +135,7 @@ class Run:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await chunks.aclose()
+            await self._way.end()
             self._book.sync()
         if self._is_exhausted and self.requested is None:
             self.requested = self._book.index.asked_for()
@@ -146,7 +156,8 @@ class Run:
             self._read(chunks)
         if not waiting or not self._pace.may_start(in_flight, self._now):
             return None
-        if self._purse.may_start(in_flight):
+        is_paid = self._way.is_on_its_way(waiting[0].asked.key)
+        if is_paid or self._purse.may_start(in_flight):
             return waiting.popleft()
         if not in_flight:
             self.stop.because(
@@ -168,14 +179,20 @@ class Run:
         task.add_done_callback(self._ended)
 
     async def _tell(self, job: Job) -> None:
-        began_at = self._now
+        began_at, key = self._now, job.asked.key
         try:
-            result = await self._chain.ainvoke(job.request, self._plan.config)
+            with self._way.telling(key):
+                result = await self._chain.ainvoke(job.request, self._plan.config)
             _check(result)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is judged)
             self.settling.not_told(job, error, began_at, self._now, len(self._in_flight))
+            self._way.ended(key, error)
         else:
             self.settling.told(job, result, began_at, self._now)
+            self._way.ended(key, None)
+
+    def _halt(self, error: Exception, why: str | None) -> None:
+        self.settling.stop_for(error, self._now, why)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
@@ -264,6 +281,7 @@ class Run:
             left_s=self._speed.left_s(left),
             paused_s=paused_s,
             waits_for=self.settling.waits_for if is_waiting else None,
+            note=self._way.note,
         )
 
 

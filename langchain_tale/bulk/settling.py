@@ -10,7 +10,7 @@ from langchain_tale.bulk.index import State
 from langchain_tale.bulk.judging import OF_THE_STORY, Meaning, judged, last_error
 from langchain_tale.bulk.plan import Stop
 from langchain_tale.bulk.progress import duration
-from langchain_tale.bulk.spending import cost_of
+from langchain_tale.bulk.spending import HeldBackError, cost_of
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
@@ -20,6 +20,8 @@ from langchain_tale.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_tale.bulk.asked import Asked
     from langchain_tale.bulk.index import Known
     from langchain_tale.bulk.judging import Judged
@@ -92,6 +94,7 @@ class Settling:
         pace: Learns of what the service bears.
         purse: Learns of what was spent.
         tally: Learns of what was told.
+        judging: What a failure means, by the way that the requests go.
         stop: Whether the run has stopped.
         counts: What came of the requests.
         put_back: Requests to be told again.
@@ -103,6 +106,7 @@ class Settling:
     pace: Pace
     purse: Purse
     tally: Tally
+    judging: Callable[[Exception], Judged] = judged
     stop: Stop = field(default_factory=Stop)
     counts: Counts = field(default_factory=Counts)
     put_back: deque[Job] = field(default_factory=deque)
@@ -125,9 +129,12 @@ class Settling:
         self, job: Job, error: Exception, began_at: float, now: float, in_flight: int
     ) -> None:
         """Judge a failure, and do what follows from it; the table is in `judging`."""
+        if isinstance(error, HeldBackError):
+            self.stop.because(str(error))
+            return
         failure = Failure(job, error, tries_of(error, now - began_at), began_at, now)
         self._spend(job, cost_of(failure.tries))
-        found = judged(error)
+        found = self.judging(error)
         if found.meaning is Meaning.EVERYONE:
             self.stop_for(error, now)
         elif found.meaning is Meaning.PERHAPS_EVERYONE:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from langchain_tale.errors import BudgetSpentError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,6 +16,10 @@ FEELERS: Final = 4
 """How many may start before anything is known of what a story costs."""
 _ROUNDING_USD: Final = 1e-9
 """Sums of floats are not exact; no model costs so little."""
+
+
+class HeldBackError(BudgetSpentError):
+    """A request stays untold, and the run begins nothing more; no model has failed."""
 
 
 @dataclass(slots=True)

@@ -112,6 +112,8 @@ class BulkSummary:
         p95_s: 95 % took no longer.
         p99_s: 99 % took no longer.
         by_model: What each model has told.
+        doubtful: Requests of batches of which nobody knows whether they were taken, and that were
+            asked for again: they may have been paid for twice.
         stopped: Why the run stopped before its end, in a sentence; or None.
         is_interrupted: The caller stopped it.
         error: What stopped it, where that was an error.
@@ -138,6 +140,7 @@ class BulkSummary:
     p95_s: float | None = None
     p99_s: float | None = None
     by_model: dict[str, Share] = field(default_factory=dict)
+    doubtful: int = 0
     stopped: str | None = None
     is_interrupted: bool = False
     error: Exception | None = None
@@ -190,6 +193,7 @@ class BulkSummary:
         within = [f"{share} within {took:.2f} s" for share, took in known if took is not None]
         parts = [f"${self.spent_usd:.4f}", counted(self.tries, "try", "tries"), *within]
         parts += [f"cost of {self.unpriced:,} unknown"] if self.unpriced else []
+        parts += [f"{self.doubtful:,} perhaps paid for twice"] if self.doubtful else []
         return " · ".join(parts) if self.told or self.spent_usd else ""
 
     def _shares(self) -> str:

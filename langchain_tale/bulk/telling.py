@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from langchain_tale.bulk.batching.opening import Mail, batching_of, check_no_batches
 from langchain_tale.bulk.blocking import wait_for
 from langchain_tale.bulk.index import State
 from langchain_tale.bulk.ledger import Ledger
 from langchain_tale.bulk.memory import Memory
-from langchain_tale.bulk.plan import Plan
+from langchain_tale.bulk.plan import GRACE_S, Plan
 from langchain_tale.bulk.run import Run
 from langchain_tale.bulk.sources import Requests, Source
 from langchain_tale.bulk.summary import BulkSummary, Tally
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import Runnable, RunnableConfig
 
+    from langchain_tale.bulk.batching.letters import Batching
     from langchain_tale.bulk.progress import Progress
     from langchain_tale.story.request import StoryInput
     from langchain_tale.story.result import StoryGenerationResult
 
-MOST_AT_ONCE = 10_000
+MOST_AT_ONCE: Final = 10_000
+USUALLY_AT_ONCE: Final = 32
+BATCH_GRACE_S: Final = 2.0
+"""Time to write down what is answered already; for what is not, nobody waits."""
 
 
 async def atell_all(
@@ -37,7 +43,8 @@ async def atell_all(
     out: str | Path | None = None,
     models: Sequence[str | BaseChatModel] | str | BaseChatModel | None = None,
     chain: Runnable[StoryInput, StoryGenerationResult] | None = None,
-    concurrency: int = 32,
+    via: Literal["calls", "batch"] | Batching = "calls",
+    concurrency: int | None = None,
     budget_usd: float | None = None,
     resume: bool = False,
     retry_failed: bool = False,
@@ -57,11 +64,13 @@ async def atell_all(
         given = ", ".join([*(["models"] if models is not None else []), *chain_options])
         msg = f"chain has its own models and options; leave out {given}."
         raise ConfigurationError(msg)
+    batching = batching_of(via)
     plan = Plan(
-        concurrency=concurrency,
+        concurrency=_at_once(concurrency, batching),
         budget_usd=budget_usd,
         wanted=_wanted(resume=resume, retry_failed=retry_failed),
         patience_s=patience_s,
+        grace_s=GRACE_S if batching is None else BATCH_GRACE_S,
         on_progress=on_progress,
         should_stop=should_stop,
         config=config,
@@ -72,24 +81,33 @@ async def atell_all(
     if out is None and (resume or retry_failed):
         msg = "resume and retry_failed go on with an output; say which by out."
         raise ConfigurationError(msg)
-    if chain is None:
+    if batching is not None:
+        _check_batch(out, chain)
+    if chain is None:  # for batches it is only a check, before anything is opened
         chain = create_story_chain(models, timing=timing, **chain_options)
     began_at, tally = plan.timing.clock(), Tally()
-    book = Memory() if out is None else Ledger(_checked(Path(out), source))
-    try:
+    with ExitStack() as opened:
+        book = Memory() if out is None else Ledger(_checked(Path(out), source))
+        opened.callback(book.close)
+        goes_on, mail = resume or retry_failed, None
         if isinstance(book, Ledger):
-            goes_on = resume or retry_failed
             await asyncio.to_thread(book.open, goes_on=goes_on, seen=tally.add)
-        run = Run(chain, source, book, plan, tally)
+            mail = _mail(book, batching, plan, goes_on=goes_on)
+        if mail is not None:
+            opened.callback(mail.close)
+            chain = mail.chain(models, timing, chain_options)
+        way = None if mail is None else mail.post
+        run = Run(chain, source, book, plan, tally, way=way)
         if source.may_be_read_twice:
             await run.look_through()
         await run.go()
         if not run.stop.is_interrupted:
             await asyncio.to_thread(book.finish, ordered=ordered)
         run.report()
-        return _summary(run, book, tally, plan.timing.clock() - began_at)
-    finally:
-        book.close()
+        summary = _summary(run, book, tally, plan.timing.clock() - began_at, mail)
+        if mail is not None:
+            mail.is_needed = summary.stopped is not None or summary.untold != 0
+        return summary
 
 
 def tell_all(
@@ -98,7 +116,8 @@ def tell_all(
     out: str | Path | None = None,
     models: Sequence[str | BaseChatModel] | str | BaseChatModel | None = None,
     chain: Runnable[StoryInput, StoryGenerationResult] | None = None,
-    concurrency: int = 32,
+    via: Literal["calls", "batch"] | Batching = "calls",
+    concurrency: int | None = None,
     budget_usd: float | None = None,
     resume: bool = False,
     retry_failed: bool = False,
@@ -126,7 +145,13 @@ def tell_all(
             `….failed.jsonl`. None keeps everything in memory, in the summary's `results`.
         models: Slugs or chat models, best first, as for `create_story_chain`.
         chain: A chain of your own instead.
-        concurrency: Most stories under way at once, 1 to 10,000; fewer while there are 429s.
+        via: `"calls"` asks for each story by itself; `"batch"`, or a `Batching`, uses
+            OpenRouter's batch API: about half the price, within a day. The batches are in
+            `….batches.jsonl` until the run has come to its end, and `resume` waits for those
+            that are there. With a budget the first batch is of four stories, to learn what one
+            costs. The API is beta, and was tried against the sandbox only.
+        concurrency: Most stories under way at once, 1 to 10,000, or 32 unless you say otherwise;
+            fewer while there are 429s. Not for batches.
         budget_usd: What the output may cost in USD, earlier runs included. Money is set aside for
             stories under way, as much as stories have cost so far; so it may be passed by what
             these cost above the mean.
@@ -162,6 +187,7 @@ def tell_all(
         out=out,
         models=models,
         chain=chain,
+        via=via,
         concurrency=concurrency,
         budget_usd=budget_usd,
         resume=resume,
@@ -175,6 +201,32 @@ def tell_all(
         **chain_options,
     )
     return wait_for(coroutine)
+
+
+def _at_once(concurrency: int | None, batching: Batching | None) -> int:
+    if batching is None:
+        return USUALLY_AT_ONCE if concurrency is None else concurrency
+    if concurrency is not None:
+        msg = "A batch has no concurrency; leave it out, or choose the size of a Batching."
+        raise ConfigurationError(msg)
+    return batching.window
+
+
+def _check_batch(out: str | Path | None, chain: object) -> None:
+    if chain is not None:
+        msg = "via='batch' makes its own chain; give models and their options instead of chain."
+        raise ConfigurationError(msg)
+    if out is None:
+        msg = "via='batch' needs out: its batches outlive this process."
+        raise ConfigurationError(msg)
+
+
+def _mail(book: Ledger, batching: Batching | None, plan: Plan, *, goes_on: bool) -> Mail | None:
+    if batching is None:
+        check_no_batches(book.out)
+        return None
+    limits: dict[str, Any] = {"patience_s": plan.patience_s, "timing": plan.timing}
+    return Mail.open(book.out, batching, goes_on=goes_on, **limits)
 
 
 def _wanted(*, resume: bool, retry_failed: bool) -> frozenset[State]:
@@ -202,7 +254,9 @@ def _checked(out: Path, source: Source) -> Path:
     return out
 
 
-def _summary(run: Run, book: Memory | Ledger, tally: Tally, duration_s: float) -> BulkSummary:
+def _summary(
+    run: Run, book: Memory | Ledger, tally: Tally, duration_s: float, mail: Mail | None
+) -> BulkSummary:
     counts, stop, latencies = run.settling.counts, run.stop, tally.latencies
     places: dict[str, Any] = {}
     if isinstance(book, Ledger):
@@ -228,7 +282,8 @@ def _summary(run: Run, book: Memory | Ledger, tally: Tally, duration_s: float) -
         p95_s=latencies.percentile(95),
         p99_s=latencies.percentile(99),
         by_model=tally.by_model,
-        stopped=stop.why,
+        doubtful=0 if mail is None else mail.register.doubtful,
+        stopped=" ".join(filter(None, (stop.why, mail.post.farewell if mail else None))) or None,
         is_interrupted=stop.is_interrupted,
         error=stop.error,
         **places,

@@ -10,6 +10,7 @@ from langchain_core.caches import BaseCache
 
 from langchain_tale.caching.values import key_of, packed, unpacked
 from langchain_tale.errors import ConfigurationError
+from langchain_tale.redis_client import redis_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +22,6 @@ _log: Final = logging.getLogger(__name__)
 _PATIENCE_S: Final = 1.0
 _REST_S: Final = 5.0
 """Seconds to leave a Redis alone that did not answer: every call would wait for it."""
-_NO_REDIS: Final = "A shared cache needs an extra: pip install 'langchain-tale[scale]'."
-_NO_URL: Final = "This is no Redis URL; write it like redis://localhost:6379/0."
 
 
 class RedisStoryCache(BaseCache):
@@ -101,7 +100,9 @@ class RedisStoryCache(BaseCache):
     # ── the way there ───────────────────────────────────────────────────────
 
     def _begin(self) -> None:
-        self._client = _client(self._url)
+        self._client = redis_client(
+            self._url, patience_s=_PATIENCE_S, of="This is", needed_by="A shared cache"
+        )
         self._away_since: float | None = None
         self._has_warned = False
 
@@ -122,27 +123,6 @@ class RedisStoryCache(BaseCache):
             return otherwise
         self._away_since = None
         return answer
-
-
-def _client(url: str) -> Any:
-    try:
-        import redis  # noqa: PLC0415 (an extra)
-        from redis.backoff import NoBackoff  # noqa: PLC0415 (an extra)
-        from redis.retry import Retry  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise ConfigurationError(_NO_REDIS) from None
-    try:
-        client = redis.Redis.from_url(
-            url,
-            socket_timeout=_PATIENCE_S,
-            socket_connect_timeout=_PATIENCE_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-        pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # an unknown option shows only here
-    except (ValueError, TypeError, redis.RedisError):
-        raise ConfigurationError(_NO_URL) from None
-    return client
 
 
 def _literal(prefix: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,13 +17,24 @@ from rich.live import Live
 from rich.text import Text
 
 from langchain_tale.cli.app import INTERRUPTED, app
-from langchain_tale.cli.console import noted_signals, say, story_chain
+from langchain_tale.cli.console import noted_signals, reachable, say
+from langchain_tale.errors import ConfigurationError
+from langchain_tale.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from langchain_tale.bulk.progress import Progress
     from langchain_tale.bulk.summary import BulkSummary
+
+
+class Via(StrEnum):
+    """How stories are asked for."""
+
+    CALLS = "calls"
+    BATCH = "batch"
+
 
 LINE_EVERY_S: Final = 10.0
 """Seconds between lines of progress where there is no terminal."""
@@ -36,7 +48,12 @@ def bulk(
         Path,
         typer.Option(help="Where the stories go: .jsonl, .csv or .parquet.", show_default=False),
     ],
-    concurrency: Annotated[int, typer.Option(help="Most stories under way at once.")] = 32,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Most stories under way at once; 32 by default.")
+    ] = None,
+    via: Annotated[
+        Via, typer.Option(help="batch: about half the price, within a day (beta).")
+    ] = Via.CALLS,
     budget: Annotated[
         float | None, typer.Option(help="USD that the output may cost, earlier runs included.")
     ] = None,
@@ -68,12 +85,13 @@ def bulk(
         from langchain_tale.caching.sqlite import StoryCache  # noqa: PLC0415 (slow to import)
 
         options["cache"] = StoryCache(cache)
-    with noted_signals() as received, story_chain(model or [], **options) as chain:
+    with noted_signals() as received, _reachable(model or [], via) as (models, address):
         with _without_lines_of_events(), _shown(received) as show:
             summary = tell_all(
                 requests,
                 out=out,
-                chain=chain,
+                models=models or None,
+                via=via.value,
                 concurrency=concurrency,
                 budget_usd=budget,
                 resume=resume,
@@ -82,11 +100,25 @@ def bulk(
                 patience_s=patience,
                 on_progress=show,
                 should_stop=lambda: len(received),
+                **options,
+                **address,
             )
         say(str(summary))
     if as_json:
         sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False, indent=2) + "\n")
     return _code(summary)
+
+
+def _reachable(models: list[str], via: Via) -> AbstractContextManager[tuple[list[str], Any]]:
+    """The models, and where they are.
+
+    Raises:
+        ConfigurationError: Batches without a key.
+    """
+    if via is Via.BATCH and get_settings().ai_service.api_key is None:
+        msg = "--via batch needs OPENROUTER_API_KEY: batches of the local model end with it."
+        raise ConfigurationError(msg)
+    return reachable(models)
 
 
 def _code(summary: BulkSummary) -> int:

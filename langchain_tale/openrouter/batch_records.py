@@ -109,15 +109,19 @@ class Batch(Record):
     def _reply(self, result: Mapping[str, Any]) -> AIMessage | ExternalServiceError:
         source = Source(self.model or "The model")
         try:
-            answer = read_reply(_body_of(result, source), source).generations[0].message
+            answer = read_reply(body_of(result, source), source).generations[0].message
         except ExternalServiceError as error:
             return error
         assert isinstance(answer, AIMessage)  # noqa: S101 (what read_reply makes)
         return answer
 
 
-def _body_of(result: Mapping[str, Any], source: Source) -> Any:
-    """The body of an answer.
+def body_of(result: Mapping[str, Any], source: Source) -> Any:
+    """The body of an answer, as asking alone would have given it.
+
+    Args:
+        result: One of a batch's `results`.
+        source: Whose answer it is.
 
     Raises:
         ExternalServiceError: There is none, or it was refused.

@@ -72,6 +72,21 @@ async def asubmit(
     return Batch.from_body(*await transport.afetch(llm.root_async_client, call))
 
 
+async def asubmit_bodies(
+    llm: ChatOpenRouter, model: str, bodies: Mapping[str, Mapping[str, Any]]
+) -> Batch:
+    """Hand in requests that are made already; else as `asubmit`.
+
+    Args:
+        llm: Whose key, address and timeout.
+        model: Whom to ask.
+        bodies: What would be sent to ask it alone, by an id of the caller's own; at least one.
+    """
+    return Batch.from_body(
+        *await transport.afetch(llm.root_async_client, _handing_in(llm, model, bodies))
+    )
+
+
 def fetch(llm: ChatOpenRouter, batch_id: str) -> Batch:
     """A batch as it stands.
 
@@ -144,14 +159,21 @@ def _submission(
         msg = "A batch needs at least one request."
         raise ConfigurationError(msg)
     bodies = {name: _body(llm, asked, kwargs) for name, asked in conversations.items()}
+    return _handing_in(llm, str(llm.model_name), bodies)
+
+
+def _handing_in(
+    llm: ChatOpenRouter, model: str, bodies: Mapping[str, Mapping[str, Any]]
+) -> transport.Call:
+    fitting = {name: in_batch(body) for name, body in bodies.items()}
     body = {  # in this order: OpenRouter reads it as it comes
         "endpoint": ENDPOINT,
-        "model": str(llm.model_name),
-        "requests": [{"custom_id": name, "body": body} for name, body in bodies.items()],
+        "model": model,
+        "requests": [{"custom_id": name, "body": body} for name, body in fitting.items()],
     }
     return transport.Call(
-        path=_address(llm),
-        model=f"The batch API for {llm.model_name}",
+        path=address_of(llm),
+        model=f"The batch API for {model}",
         body=body,
         timeout=llm.request_timeout,
     )
@@ -160,7 +182,15 @@ def _submission(
 def _body(llm: ChatOpenRouter, asked: LanguageModelInput, kwargs: dict[str, Any]) -> dict[str, Any]:
     payload = llm._get_request_payload(asked, **kwargs)  # noqa: SLF001 (langchain-openai's hook)
     payload = {k: v for k, v in payload.items() if k not in {"timeout", "max_retries"}}
-    body = requests.request(payload, stream=False).body
+    return requests.request(payload, stream=False).body
+
+
+def in_batch(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a request without what is said once for the batch.
+
+    Raises:
+        ConfigurationError: It asks several models.
+    """
     if body.get("models"):
         msg = "A batch asks one model; leave models out."
         raise ConfigurationError(msg)
@@ -172,13 +202,16 @@ def _look(llm: ChatOpenRouter, batch_id: str) -> transport.Call:
         msg = "batch_id must be the id of a batch, such as 'batch_abc'."
         raise ConfigurationError(msg)
     return transport.Call(
-        path=f"{_address(llm)}/{batch_id}",
+        path=f"{address_of(llm)}/{batch_id}",
         model=f"The batch {batch_id}",
         timeout=llm.request_timeout,
         max_retries=llm.max_retries or 0,
     )
 
 
-def _address(llm: ChatOpenRouter) -> str:
-    """The absolute URL: the SDK joins paths to the base URL, which ends in `/v1`."""
+def address_of(llm: ChatOpenRouter) -> str:
+    """Where batches are: the absolute URL, as the SDK joins paths to the base URL.
+
+    That ends in `/v1`, and they are beside it.
+    """
     return str(llm.openai_api_base).removesuffix("/").removesuffix("/v1") + BATCHES_PATH

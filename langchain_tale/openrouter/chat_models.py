@@ -31,6 +31,7 @@ from langchain_tale.openrouter.reasoning import MODEL_PROVIDER
 from langchain_tale.openrouter.streams import StreamReader
 from langchain_tale.openrouter.structured import asking_for
 from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
+from langchain_tale.resilience.batching import BatchesWidely
 from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
@@ -55,7 +56,7 @@ COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
 
 
-class ChatOpenRouter(KnowsItsRun, Recalling, ConnectedChatModel):
+class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
     """A chat model on OpenRouter.
 
     Everything of LangChain's chat models is here: `invoke`, `batch`, `stream` and their

@@ -9,9 +9,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator,
 
 from langchain_tale.catalogue import DEFAULT_MODEL
 from langchain_tale.errors import ConfigurationError, checking
-from langchain_tale.openrouter import transport
+from langchain_tale.openrouter import connections, proxies, transport
 from langchain_tale.openrouter.fields import ReasoningOptions, RequestFields
 from langchain_tale.openrouter.keys import NO_KEY, KeyRing, has_key, key_sources, ring_of
+from langchain_tale.openrouter.sending import AsyncSDK, SyncSDK
 from langchain_tale.settings import checked_base_url, get_settings
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
         return self
 
     def _connect(self, settings: AIServiceSettings) -> None:
+        if self.http_client is None or self.http_async_client is None:
+            proxies.check(self.openai_proxy)
         self._keys = ring_of(self.openai_api_key)
         headers = transport.attribution_headers(
             self.app_url or settings.app_url,
@@ -91,11 +94,11 @@ class ConnectedChatModel(RequestFields, BaseChatOpenAI):
             "default_query": self.default_query,
         }
         if key is not None:
-            http = self.http_client or transport.shared_http_client(self.openai_proxy)
-            self.root_client = transport.SyncSDK(api_key=key, http_client=http, **shared)
+            http = self.http_client or connections.shared_http_client(self.openai_proxy)
+            self.root_client = SyncSDK(api_key=key, http_client=http, **shared)
             self.client = self.root_client.chat.completions
-        http = self.http_async_client or transport.shared_http_async_client(self.openai_proxy)
-        self.root_async_client = transport.AsyncSDK(api_key=async_key, http_client=http, **shared)
+        http = self.http_async_client or connections.shared_http_async_client(self.openai_proxy)
+        self.root_async_client = AsyncSDK(api_key=async_key, http_client=http, **shared)
         self.async_client = self.root_async_client.chat.completions
 
     # ── copies ──────────────────────────────────────────────────────────────

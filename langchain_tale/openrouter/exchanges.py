@@ -1,15 +1,14 @@
 """The HTTP requests of one call of a chat model: one `ApiCalled` for each.
 
-The SDK repeats requests by itself and says so to nobody, so that its clients tell here of each
-one they send. What a request came to is known when the next one is sent, or when the call is
-over.
+Requests are repeated without a word to LangChain, so `sending` tells here of each one. What a
+request came to is known when the next one is sent, or when the call is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextvars import ContextVar
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +24,7 @@ from langchain_tale.telemetry.scopes import on_behalf_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from langchain_tale.telemetry.scopes import Scope
 
@@ -38,7 +38,7 @@ CANCELLING: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 class Exchange:
     """One HTTP request, as long as it is under way."""
 
-    request: httpx2.Request = field(repr=False)
+    key: str = field(repr=False)
     sent_at: float
     status_code: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -46,8 +46,7 @@ class Exchange:
 
     def key_hint(self) -> str | None:
         """What may be shown of the key that it was sent with."""
-        sent: str = self.request.headers.get("authorization", "")
-        return hint_of(sent.removeprefix("Bearer "))
+        return hint_of(self.key)
 
     def outcome(self) -> str:
         """Why it was not the last."""
@@ -76,19 +75,18 @@ class Exchanges:
     first_content_at: float | None = None
     _current: Exchange | None = None
 
-    # The SDK's clients call these three.
+    # `sending` calls these three.
 
-    def sends(self, request: httpx2.Request) -> None:
-        """A request is sent; the one before it, if any, is over."""
+    def sends(self, key: str) -> None:
+        """A request is sent with a key; the one before it, if any, is over."""
         if self._current is not None:
             self._tell(self._current, {"outcome": self._current.outcome()})
-        self._current = Exchange(request, self.clock())
+        self._current = Exchange(key, self.clock())
 
-    def answered(self, response: httpx2.Response) -> None:
-        """The head of an answer has come."""
+    def answered(self, status_code: int, headers: Mapping[str, str]) -> None:
+        """The head of an answer has come; its headers are named in lower case."""
         if self._current is not None:
-            self._current.status_code = response.status_code
-            self._current.headers = response.headers
+            self._current.status_code, self._current.headers = status_code, headers
 
     def lost(self, error: BaseException) -> None:
         """No answer has come."""
@@ -156,33 +154,6 @@ def _said_by(error: BaseException | None) -> dict[str, Any]:
     return present(facts)
 
 
-_CURRENT: Final[ContextVar[Exchanges | None]] = ContextVar("langchain_tale_exchanges", default=None)
-
-
-class sending_for:  # noqa: N801 (used as a function; a generator would take twice as long)
-    """Requests that the SDK sends inside are of this call. Nothing may be yielded inside.
-
-    Args:
-        exchanges: Those of the call, or None for a request that belongs to no chat model.
-    """
-
-    __slots__ = ("_exchanges", "_scope", "_token")
-
-    def __init__(self, exchanges: Exchanges | None) -> None:
-        self._exchanges = exchanges
-
-    def __enter__(self) -> None:
-        if self._exchanges is not None:
-            self._token = _CURRENT.set(self._exchanges)
-            self._scope = on_behalf_of(self._exchanges.scope)
-            self._scope.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if self._exchanges is not None:
-            self._scope.__exit__(*error)
-            _CURRENT.reset(self._token)
-
-
-def current_exchanges() -> Exchanges | None:
-    """Whose a request of the SDK's is; None for those that belong to no chat model."""
-    return _CURRENT.get()
+def told_of(exchanges: Exchanges | None) -> AbstractContextManager[None]:
+    """What is told inside belongs to a call, where a chat model asks."""
+    return nullcontext() if exchanges is None else on_behalf_of(exchanges.scope)

@@ -197,5 +197,8 @@ class RequestFields(BaseModel):
 
     def chosen(self) -> dict[str, Any]:
         """The fields that say something."""
-        own = {name: getattr(self, name) for name in RequestFields.model_fields}
-        return {name: value for name, value in own.items() if value is not None}
+        own = vars(self)
+        return {name: own[name] for name in _NAMES if own[name] is not None}
+
+
+_NAMES: Final = tuple(RequestFields.model_fields)

@@ -13,7 +13,7 @@ import httpx2
 import openai
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.openrouter.transport import USER_AGENT
+from langchain_tale.openrouter.sending import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,165 +1,37 @@
 """The way to OpenRouter: connections, headers, deadlines, and what can go wrong on it.
 
-The openai SDK sends, authenticates and retries; what comes back is read here as plain JSON.
-Connections are pooled: one pool for all threads, and one for each event loop, which is closed
-with its loop.
+What is sent, and how often, is in `sending`; what comes back is read here as plain JSON.
 """
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import json
 import math
-import os
 import time
-import weakref
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx2
+import jiter
 import openai
-from openai import Omit
-from openai._streaming import SSEDecoder
+from openai._httpx2 import request_exceptions, timeout_exceptions
 
 from langchain_tale import errors
-from langchain_tale.openrouter.exchanges import current_exchanges, sending_for
+from langchain_tale.openrouter.exchanges import told_of
 from langchain_tale.openrouter.failures import Source, error_from_body
 from langchain_tale.openrouter.quoting import without_keys
+from langchain_tale.openrouter.sending import Sending, asend, send
+from langchain_tale.openrouter.sse import EventDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from langchain_tale.openrouter.answers import Answer, AsyncAnswer, SessionAnswer, SyncAnswer
     from langchain_tale.openrouter.exchanges import Exchanges
     from langchain_tale.openrouter.keys import KeyRing
+    from langchain_tale.openrouter.sending import AsyncSDK, SyncSDK
 
-USER_AGENT: Final = "langchain-tale"
-_SDK_HEADERS: Final = ("x-stainless-", "openai-")
-_NO_SDK_HEADERS: Final = {"x-stainless-retry-count": Omit(), "x-stainless-read-timeout": Omit()}
-_DONE: Final = "[DONE]"
-_LAST_EVENT_ENDS: Final = b"\n\n"
-"""Some servers close the connection instead of ending their last event."""
-
-
-class SyncSDK(openai.OpenAI):
-    """The SDK's client, which tells OpenRouter nothing of OpenAI's or of this machine."""
-
-    @property
-    def default_headers(self) -> dict[str, str | Omit]:
-        """Our own headers and the caller's; no platform facts, organization or project."""
-        return _own_headers(super().default_headers)
-
-    def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        if (exchanges := current_exchanges()) is None:
-            return super()._send_request(request, **kwargs)
-        exchanges.sends(request)
-        try:
-            response = super()._send_request(request, **kwargs)
-        except BaseException as error:
-            exchanges.lost(error)
-            raise
-        exchanges.answered(response)
-        return response
-
-
-class AsyncSDK(openai.AsyncOpenAI):
-    """The twin of `SyncSDK`."""
-
-    @property
-    def default_headers(self) -> dict[str, str | Omit]:
-        """Our own headers and the caller's; no platform facts, organization or project."""
-        return _own_headers(super().default_headers)
-
-    async def _send_request(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        if (exchanges := current_exchanges()) is None:
-            return await super()._send_request(request, **kwargs)
-        exchanges.sends(request)
-        try:
-            response = await super()._send_request(request, **kwargs)
-        except BaseException as error:
-            exchanges.lost(error)
-            raise
-        exchanges.answered(response)
-        return response
-
-
-def _own_headers(headers: Mapping[str, str | Omit]) -> dict[str, str | Omit]:
-    own = {k: v for k, v in headers.items() if not k.lower().startswith(_SDK_HEADERS)}
-    return {**own, "User-Agent": USER_AGENT}
-
-
-class PerLoopAsyncClient(openai.DefaultAsyncHttpxClient):
-    """An HTTP client that may be used in any event loop, one after the other or at once.
-
-    A pool of connections belongs to the loop that opened them. This client keeps one client
-    for each running loop and sends every request through that of the loop it is sent from.
-    """
-
-    def __init__(self, *, proxy: str | None = None) -> None:
-        super().__init__(proxy=proxy)
-        self._proxy_of_each = proxy
-        self._by_loop: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, openai.DefaultAsyncHttpxClient
-        ] = weakref.WeakKeyDictionary()
-
-    async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        """Send through the running loop's own connections."""
-        loop = asyncio.get_running_loop()
-        client = self._by_loop.get(loop)
-        if client is None:
-            client = openai.DefaultAsyncHttpxClient(proxy=self._proxy_of_each)
-            self._by_loop[loop] = client
-            await _close_with_loop(client)
-        return await client.send(request, **kwargs)
-
-
-async def _close_with_loop(client: httpx2.AsyncClient) -> None:
-    """Have the running loop close `client` when it shuts down.
-
-    `asyncio.run` closes the asynchronous generators of its loop last; one that waits with the
-    client in hand is the only hook a library has there.
-    """
-
-    async def until_shutdown() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await client.aclose()
-
-    guard = until_shutdown()
-    await anext(guard)
-    _GUARDS[client] = guard
-
-
-_GUARDS: Final[weakref.WeakKeyDictionary[httpx2.AsyncClient, AsyncIterator[None]]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-@lru_cache
-def shared_http_client(proxy: str | None = None) -> httpx2.Client:
-    """The connections of all threads of this process."""
-    client = openai.DefaultHttpxClient(proxy=proxy)
-    atexit.register(client.close)
-    return client
-
-
-@lru_cache
-def shared_http_async_client(proxy: str | None = None) -> httpx2.AsyncClient:
-    """The connections of all event loops of this process."""
-    return PerLoopAsyncClient(proxy=proxy)
-
-
-def _forget_connections() -> None:
-    """A forked child must not write to its parent's sockets."""
-    shared_http_client.cache_clear()
-    shared_http_async_client.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_connections)
+_DONE: Final = b"[DONE]"
 
 
 def attribution_headers(
@@ -231,36 +103,39 @@ class Call:
     has_fallbacks: bool = False
     exchanges: Exchanges | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the SDK's `post` or `get`, for an answer that is read raw."""
-        options = {
-            "timeout": self.timeout,
-            "max_retries": self.max_retries,
-            "params": self.query,
-            "headers": {**_NO_SDK_HEADERS, **self.headers},
-        }
-        sent = {} if self.body is None else {"body": self.body}
-        return {"cast_to": httpx2.Response, "options": options, "stream": True, **sent}
+    def sending(self) -> Sending:
+        """The request as it is sent."""
+        return Sending(
+            path=self.path,
+            body=self.body,
+            query=self.query,
+            headers=self.headers,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            exchanges=self.exchanges,
+        )
 
-    def source(self, status_code: int, headers: Mapping[str, str], key: str) -> Source:
+    def source(self, answer: Answer) -> Source:
         """Whose answer it is."""
         messages = (self.body or {}).get("messages")
-        return Source(self.model, status_code, headers, self.has_fallbacks, messages, key)
+        status, headers, key = answer.status_code, answer.headers, answer.key
+        return Source(self.model, status, headers, self.has_fallbacks, messages, key)
 
-    def raise_or_change_keys(self, error: openai.APIStatusError) -> None:
+    def raise_or_change_keys(self, answer: Answer, content: bytes) -> None:
         """Raise ours, unless another key is there to be tried."""
-        found = _status_error(error, self)
+        found = error_from_body(answer.failure(content), self.source(answer))
         if self.keys is not None:
-            found.has_other_key = self.keys.refuse(_key_of(error.response), found)
+            with told_of(self.exchanges):
+                found.has_other_key = self.keys.refuse(answer.key, found)
         if not (found.has_other_key and self.max_retries):
-            raise found from None
+            raise found
 
     def deadline(self) -> Deadline:
         """The wall-clock limit that belongs to `timeout`."""
         return Deadline(self.timeout if isinstance(self.timeout, int | float) else None)
 
 
-def fetch(client: openai.OpenAI, call: Call) -> tuple[Any, Source]:
+def fetch(client: SyncSDK, call: Call) -> tuple[Any, Source]:
     """Send a request and read the whole answer.
 
     Returns:
@@ -269,29 +144,21 @@ def fetch(client: openai.OpenAI, call: Call) -> tuple[Any, Source]:
     Raises:
         ExternalServiceError: Anything else.
     """
-    with _translating(call) as sources, _sent(client, call) as response:
-        sources.append(source := _source(response, call))
-        deadline, content = call.deadline(), bytearray()
-        for chunk in response.iter_bytes():
-            deadline.check()
-            content += chunk
-        return _decoded(bytes(content), source), source
+    with _translating(call) as sources, _sent(client, call) as answer:
+        sources.append(source := call.source(answer))
+        return _decoded(_read(answer, call.deadline()), source), source
 
 
-async def afetch(client: openai.AsyncOpenAI, call: Call) -> tuple[Any, Source]:
+async def afetch(client: AsyncSDK, call: Call) -> tuple[Any, Source]:
     """The twin of `fetch`."""
     with _translating(call) as sources:
-        async with _asent(client, call) as response:
-            sources.append(source := _source(response, call))
-            deadline, content = call.deadline(), bytearray()
-            async for chunk in response.aiter_bytes():
-                deadline.check()
-                content += chunk
-            return _decoded(bytes(content), source), source
+        async with _asent(client, call) as answer:
+            sources.append(source := call.source(answer))
+            return _decoded(await _aread(answer, call.deadline()), source), source
 
 
 @contextmanager
-def events(client: openai.OpenAI, call: Call) -> Iterator[tuple[Iterator[Any], Source]]:
+def events(client: SyncSDK, call: Call) -> Iterator[tuple[Iterator[Any], Source]]:
     """Send a request and read the answer's events as they come; leaving cancels it.
 
     The timeout is for each wait for an event; keep-alive comments are no events. A server that
@@ -303,104 +170,113 @@ def events(client: openai.OpenAI, call: Call) -> Iterator[tuple[Iterator[Any], S
     Raises:
         ExternalServiceError: The request, an event or the connection failed.
     """
-    with _translating(call) as sources, _sent(client, call) as response:
-        sources.append(source := _source(response, call))
+    with _translating(call) as sources, _sent(client, call) as answer:
+        sources.append(source := call.source(answer))
         deadline = call.deadline()
 
-        def watched() -> Iterator[bytes]:
-            for chunk in response.iter_bytes():
-                deadline.check()
-                yield chunk
-            yield _LAST_EVENT_ENDS
-
         def decoded() -> Iterator[Any]:
-            if not _is_stream(response):
-                yield from _events_in(b"".join(watched()), source)
+            if not _is_stream(answer):
+                yield from _events_in(_read(answer, deadline), source)
                 return
-            for sse in SSEDecoder().iter_bytes(watched()):
-                if sse.data.startswith(_DONE):
-                    return
-                deadline.restart()
-                yield _decoded(sse.data, source)
+            decoder, is_over = EventDecoder(), False
+            while not is_over:
+                part = answer.more()
+                is_over = part is None
+                deadline.check()
+                for data in decoder.finish() if part is None else decoder.feed(part):
+                    if data.startswith(_DONE):
+                        return
+                    deadline.restart()
+                    yield _event(data, source)
 
         yield decoded(), source
 
 
 @asynccontextmanager
-async def aevents(
-    client: openai.AsyncOpenAI, call: Call
-) -> AsyncIterator[tuple[AsyncIterator[Any], Source]]:
+async def aevents(client: AsyncSDK, call: Call) -> AsyncIterator[tuple[AsyncIterator[Any], Source]]:
     """The twin of `events`."""
     with _translating(call) as sources:
-        async with _asent(client, call) as response:
-            sources.append(source := _source(response, call))
+        async with _asent(client, call) as answer:
+            sources.append(source := call.source(answer))
             deadline = call.deadline()
 
-            async def watched() -> AsyncIterator[bytes]:
-                async for chunk in response.aiter_bytes():
-                    deadline.check()
-                    yield chunk
-                yield _LAST_EVENT_ENDS
-
             async def decoded() -> AsyncIterator[Any]:
-                if not _is_stream(response):
-                    body = b"".join([chunk async for chunk in watched()])
-                    for event in _events_in(body, source):
+                if not _is_stream(answer):
+                    for event in _events_in(await _aread(answer, deadline), source):
                         yield event
                     return
-                async for sse in SSEDecoder().aiter_bytes(watched()):
-                    if sse.data.startswith(_DONE):
-                        return
-                    deadline.restart()
-                    yield _decoded(sse.data, source)
+                decoder, is_over = EventDecoder(), False
+                while not is_over:
+                    part = await answer.more()
+                    is_over = part is None
+                    deadline.check()
+                    for data in decoder.finish() if part is None else decoder.feed(part):
+                        if data.startswith(_DONE):
+                            return
+                        deadline.restart()
+                        yield _event(data, source)
 
             yield decoded(), source
 
 
 @contextmanager
-def _sent(client: openai.OpenAI, call: Call) -> Iterator[httpx2.Response]:
-    with sending_for(call.exchanges):
-        response = _send(client, call)
+def _sent(client: SyncSDK, call: Call) -> Iterator[SyncAnswer]:
+    answer = _successful(client, call)
     try:
-        yield response
+        yield answer
     finally:
-        response.close()
+        answer.close()
 
 
 @asynccontextmanager
-async def _asent(client: openai.AsyncOpenAI, call: Call) -> AsyncIterator[httpx2.Response]:
-    with sending_for(call.exchanges):
-        response = await _asend(client, call)
+async def _asent(client: AsyncSDK, call: Call) -> AsyncIterator[AsyncAnswer | SessionAnswer]:
+    answer = await _asuccessful(client, call)
     try:
-        yield response
+        yield answer
     finally:
-        await response.aclose()
+        await answer.close()
 
 
-def _send(client: openai.OpenAI, call: Call) -> httpx2.Response:
-    send = client.get if call.body is None else client.post
+def _successful(client: SyncSDK, call: Call) -> SyncAnswer:
+    sending = call.sending()
     while True:
+        answer = send(client, sending)
+        if answer.is_success:
+            return answer
         try:
-            response: httpx2.Response = send(
-                call.path, stream_cls=openai.Stream[Any], **call.arguments()
-            )
-        except openai.APIStatusError as error:
-            call.raise_or_change_keys(error)
-        else:
-            return response
+            content = _read(answer, Deadline(None))
+        finally:
+            answer.close()
+        call.raise_or_change_keys(answer, content)
 
 
-async def _asend(client: openai.AsyncOpenAI, call: Call) -> httpx2.Response:
-    send = client.get if call.body is None else client.post
+async def _asuccessful(client: AsyncSDK, call: Call) -> AsyncAnswer | SessionAnswer:
+    sending = call.sending()
     while True:
+        answer = await asend(client, sending)
+        if answer.is_success:
+            return answer
         try:
-            response: httpx2.Response = await send(
-                call.path, stream_cls=openai.AsyncStream[Any], **call.arguments()
-            )
-        except openai.APIStatusError as error:
-            call.raise_or_change_keys(error)
-        else:
-            return response
+            content = await _aread(answer, Deadline(None))
+        finally:
+            await answer.close()
+        call.raise_or_change_keys(answer, content)
+
+
+def _read(answer: SyncAnswer, deadline: Deadline) -> bytes:
+    content = bytearray()
+    while (part := answer.more()) is not None:
+        deadline.check()
+        content += part
+    return bytes(content)
+
+
+async def _aread(answer: AsyncAnswer | SessionAnswer, deadline: Deadline) -> bytes:
+    content = bytearray()
+    while (part := await answer.more()) is not None:
+        deadline.check()
+        content += part
+    return bytes(content)
 
 
 @contextmanager
@@ -413,16 +289,20 @@ def _translating(call: Call) -> Iterator[list[Source]]:
     sources: list[Source] = []
     try:
         yield sources
-    except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
+    except _late() as error:
         msg = f"{call.model} did not answer in time; try again, or raise timeout."
         raise errors.RequestTimeoutError(msg, model=call.model, **_ids(sources)) from error
-    except (openai.APIConnectionError, httpx2.RequestError) as error:
-        reason = type(error.__cause__ or error).__name__
+    except request_exceptions() as error:
+        reason = type(error).__name__
         lost = f"No connection to OpenRouter for {call.model} ({reason})"
         msg = f"{lost}; check the network and base_url."
         raise errors.ConnectionFailedError(msg, model=call.model, **_ids(sources)) from error
     except openai.OpenAIError as error:
         raise errors.ConfigurationError(without_keys(str(error))) from error
+
+
+def _late() -> tuple[type[BaseException], ...]:
+    return (*timeout_exceptions(), TimeoutError)
 
 
 def _ids(sources: list[Source]) -> dict[str, Any]:
@@ -431,29 +311,8 @@ def _ids(sources: list[Source]) -> dict[str, Any]:
     return {name: ids.get(name) for name in ("generation_id", "request_id")}
 
 
-def _status_error(error: openai.APIStatusError, call: Call) -> errors.ExternalServiceError:
-    response = error.response
-    try:
-        body: Any = response.json()
-    except ValueError:
-        body = response.text
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return error_from_body(body, call.source(response.status_code, headers, _key_of(response)))
-
-
-def _source(response: httpx2.Response, call: Call) -> Source:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return call.source(response.status_code, headers, _key_of(response))
-
-
-def _key_of(response: httpx2.Response) -> str:
-    """The key that a request was sent with."""
-    sent: str = response.request.headers.get("authorization", "")
-    return sent.removeprefix("Bearer ")
-
-
-def _is_stream(response: httpx2.Response) -> bool:
-    return "event-stream" in response.headers.get("content-type", "")
+def _is_stream(answer: Answer) -> bool:
+    return "event-stream" in answer.headers.get("content-type", "")
 
 
 def _events_in(body: bytes, source: Source) -> Iterator[Any]:
@@ -461,10 +320,18 @@ def _events_in(body: bytes, source: Source) -> Iterator[Any]:
     if not body.lstrip().startswith((b"data:", b":")):
         yield _decoded(body, source)
         return
-    for sse in SSEDecoder().iter_bytes(iter([body])):
-        if sse.data.startswith(_DONE):
+    decoder = EventDecoder()
+    for data in (*decoder.feed(body), *decoder.finish()):
+        if data.startswith(_DONE):
             return
-        yield _decoded(sse.data, source)
+        yield _event(data, source)
+
+
+def _event(data: bytes, source: Source) -> Any:
+    try:
+        return jiter.from_json(data)
+    except ValueError:  # no JSON, or half a character (a lone surrogate), as some providers send
+        return _decoded(data.decode(errors="replace"), source)
 
 
 def _decoded(content: bytes | str, source: Source) -> Any:

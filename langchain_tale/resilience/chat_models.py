@@ -19,6 +19,7 @@ from langchain_tale.resilience.accepting import (
     message_of,
 )
 from langchain_tale.resilience.attempts import Timing
+from langchain_tale.resilience.batching import BatchesWidely
 from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
 from langchain_tale.resilience.calls import Call
 from langchain_tale.resilience.composing import (
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.runs import Parent
 
 
-class ResilientChatModel(KnowsItsRun, Recalling):
+class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     """Chat models that are tried as a policy says, and together are one chat model.
 
     Give it to anything that takes a chat model: `prompt | model | parser`, agents, tools,

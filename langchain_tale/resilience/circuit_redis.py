@@ -17,10 +17,8 @@ from weakref import finalize
 
 import redis
 from pybreaker import STATE_CLOSED, CircuitRedisStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from langchain_tale.errors import ConfigurationError
+from langchain_tale.redis_client import redis_client
 from langchain_tale.resilience.circuit import PROBE_LEASE_S, LocalStorage, Period
 from langchain_tale.telemetry.events import RedisLost
 from langchain_tale.telemetry.scopes import tell
@@ -33,7 +31,6 @@ T = TypeVar("T")
 _PATIENCE_S: Final = 0.25
 """Seconds to wait for Redis, which a model call waits for in its turn."""
 
-_NO_URL: Final = "BreakerPolicy.redis_url is no Redis URL; write it like redis://localhost:6379/0."
 _TAKE_BACK: Final = """
 if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end
 return 0
@@ -53,7 +50,12 @@ class RedisLink:
     """
 
     def __init__(self, url: str, *, retry_after_s: float, clock: Callable[[], float]) -> None:
-        self._client = _client(url)
+        self._client = redis_client(
+            url,
+            patience_s=_PATIENCE_S,
+            of="BreakerPolicy.redis_url is",
+            needed_by="Sharing circuits",
+        )
         finalize(self, self._client.connection_pool.disconnect)
         self._retry_after_s = retry_after_s
         self._clock = clock
@@ -100,21 +102,6 @@ class RedisLink:
         known = self._client.connection_pool.connection_kwargs
         host, port = known.get("host", "localhost"), known.get("port", 6379)
         return known.get("path") or f"{host}:{port}"
-
-
-def _client(url: str) -> redis.Redis:
-    try:
-        client = redis.Redis.from_url(
-            url,
-            socket_timeout=_PATIENCE_S,
-            socket_connect_timeout=_PATIENCE_S,
-            retry=Retry(NoBackoff(), 0),  # the pool itself replaces connections that died idle
-        )
-        pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # an unknown option shows only here
-    except (ValueError, TypeError, redis.RedisError):
-        raise ConfigurationError(_NO_URL) from None
-    return client
 
 
 class _SharedStorage(LocalStorage):

@@ -46,6 +46,7 @@ _MOMENTARY: Final[dict[int | None, Verdict]] = {409: _UNLUCKY, 425: _UNLUCKY}
 # First match wins, so a subclass stands above its base.
 _TABLE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
     (errors.BudgetSpentError, _HOPELESS),
+    (errors.SharedStateError, _HOPELESS),  # no connection, but to no model
     (errors.ModerationError, _HOPELESS),
     (errors.RefusedReplyError, _REFUSED),
     (errors.UnparsableReplyError, _REFUSED),

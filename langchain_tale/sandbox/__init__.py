@@ -4,6 +4,7 @@ It stands on the other side of the wire, so it shares nothing with the client bu
 catalogue. Needs the extra `langchain-tale[local]`.
 """
 
+from langchain_tale.sandbox.batches import BatchManner
 from langchain_tale.sandbox.engines import ScriptedEngine
 from langchain_tale.sandbox.faults import FAULT_KINDS, Fault
 from langchain_tale.sandbox.keys import KeyTerms
@@ -15,6 +16,7 @@ __all__ = [
     "FAULT_KINDS",
     "LOCAL_MODEL",
     "SANDBOX_KEY",
+    "BatchManner",
     "Fault",
     "FaultMix",
     "KeyTerms",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tale.sandbox.replies import NoAnswer, body_of, refused, reply
@@ -13,12 +15,13 @@ from langchain_tale.sandbox.validation import problem_with
 from langchain_tale.sandbox.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from langchain_tale.sandbox.completing import Completions
+    from langchain_tale.sandbox.faults import Fault
 
 ENDPOINT: Final = "/v1/chat/completions"
 AT_ONCE: Final = 8
@@ -27,41 +30,95 @@ _OK: Final = 200
 _SUMMED: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "cost")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchManner:
+    """How batches fare.
+
+    Attributes:
+        refusals: What submitting meets, in order, None where nothing goes wrong: a fault of kind
+            `"http"` refuses a batch; any other takes it, and hangs up instead of saying so.
+        outages: What looking meets, in order, likewise; nobody's batch is touched.
+        ends: The status that batches end with, in order of submission; `"completed"` after the
+            last. The requests of others are not answered, and have no results.
+        looks: So often a batch is still in progress when it is looked at.
+        most_requests: A batch of more is answered by a 413.
+    """
+
+    refusals: Iterable[Fault | None] = ()
+    outages: Iterable[Fault | None] = ()
+    ends: Iterable[str] = ()
+    looks: int = 0
+    most_requests: int | None = None
+
+
+USUAL: Final = BatchManner()
+
+
 class Batches:
     """Takes batches, and answers them in the background.
 
     Args:
         completions: Who answers the requests.
+        manner: How batches fare.
+
+    Attributes:
+        sizes: How many requests each batch has, in the order of submission.
     """
 
-    def __init__(self, completions: Completions) -> None:
+    def __init__(self, completions: Completions, manner: BatchManner = USUAL) -> None:
         self._completions = completions
+        self._refusals, self._outages = iter(manner.refusals), iter(manner.outages)
+        self._ends = iter(manner.ends)
+        self._manner = manner
         self._batches: dict[str, dict[str, Any]] = {}
+        self._looks: dict[str, int] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    async def submit(self, request: Request) -> Response:
+    @property
+    def sizes(self) -> list[int]:
+        """How many requests each batch has, in the order of submission."""
+        return [batch["request_counts"]["total"] for batch in self._batches.values()]
+
+    async def submit(self, request: Request, wire: Wire) -> Response:
         """Take a batch, or say what is wrong with it."""
         sent = await body_of(request)
         if sent is None:
             return NoAnswer(Wire(lambda: None).close)
+        fault = next(self._refusals, None)
+        if fault is not None and fault.kind == "http":
+            return _failed(fault)
+        answer = self._taken(sent)
+        return answer if fault is None else NoAnswer(wire.close)
+
+    def _taken(self, sent: bytes) -> Response:
         try:
             asked = json.loads(sent)
         except ValueError:
             return refused(400, "The body is no JSON.", error_type="invalid_request")
         if problem := _problem_with(asked):
             return refused(400, problem, error_type="invalid_request")
+        if len(asked["requests"]) > (self._manner.most_requests or math.inf):
+            return refused(413, "Payload Too Large", error_type="payload_too_large")
         batch = _begun(asked)
         self._batches[batch["id"]] = batch
-        task = asyncio.create_task(self._run(batch, asked["requests"]))
+        self._looks[batch["id"]] = self._manner.looks
+        end = next(self._ends, "completed")
+        running = self._run(batch, asked["requests"]) if end == "completed" else _end(batch, end)
+        task = asyncio.create_task(running)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return reply(dict(batch), status=202)
 
     def look(self, batch_id: str) -> Response:
         """A batch as it stands."""
+        if fault := next(self._outages, None):
+            return _failed(fault)
         batch = self._batches.get(batch_id)
         if batch is None:
             return refused(404, f"Batch {batch_id} not found", error_type="not_found")
+        if self._looks[batch_id]:
+            self._looks[batch_id] -= 1
+            return reply({**batch, "status": "in_progress", "results": None, "usage": None})
         return reply(batch)
 
     async def _run(self, batch: dict[str, Any], requests: list[dict[str, Any]]) -> None:
@@ -91,6 +148,16 @@ class Batches:
             return {**named, "response": None, "error": error}
         response = {"status_code": status, "request_id": request_id, "body": answer}
         return {**named, "response": response, "error": None}
+
+
+async def _end(batch: dict[str, Any], status: str) -> None:
+    batch["finalized_at"] = int(time.time())
+    batch["error"] = {"code": status, "message": f"The batch has {status}."}
+    batch["status"] = status
+
+
+def _failed(fault: Fault) -> Response:
+    return reply(fault.body(), status=fault.status, headers=dict(fault.headers))
 
 
 def _problem_with(asked: Any) -> str | None:

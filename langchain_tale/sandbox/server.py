@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from langchain_tale.sandbox import listings
-from langchain_tale.sandbox.batches import Batches
+from langchain_tale.sandbox.batches import USUAL, Batches, BatchManner
 from langchain_tale.sandbox.completing import Completions
 from langchain_tale.sandbox.engines import Engine, SandboxError, engine_of
 from langchain_tale.sandbox.keys import KeyTerms
@@ -68,6 +68,7 @@ class Sandbox:
         byok: Whether a provider key of the caller's own is used, so that OpenRouter itself
             charges nothing.
         key: What the key may spend, and until when; unless you say otherwise, all and for ever.
+        batches: How batches fare.
         uptime_percent: For each model, how many of its requests its endpoint is listed to have
             answered lately, 0 to 100; None for too few to tell, and 100 for models not named.
 
@@ -79,6 +80,7 @@ class Sandbox:
         failures: Faults ordered so far, by model and kind.
         most_at_once: The greatest number of completions that were under way at once.
         cancelled: Generations that the client left before they had ended.
+        batch_sizes: How many requests each batch has that it took, in order.
 
     Raises:
         SandboxError: An extra or the model is missing, or the port is taken.
@@ -103,6 +105,7 @@ class Sandbox:
         padded: bool = True,
         byok: bool = False,
         key: KeyTerms = NO_TERMS,
+        batches: BatchManner = USUAL,
         uptime_percent: Mapping[str, float | None] | None = None,
     ) -> None:
         self.api_key = api_key
@@ -124,7 +127,7 @@ class Sandbox:
             manner=Manner(usage_chunk=usage_chunk, padded=padded),
             is_byok=byok,
         )
-        self._batches = Batches(self._completions)
+        self._batches = Batches(self._completions, batches)
         self._server = _Server(
             uvicorn.Config(
                 self._application(),
@@ -164,6 +167,11 @@ class Sandbox:
     def cancelled(self) -> int:
         """Generations that the client left before they had ended."""
         return self._completions.cancelled
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """How many requests each batch has that it took, in order."""
+        return self._batches.sizes
 
     def start(self) -> Self:
         """Begin to answer; requests that came before are waiting already."""
@@ -260,7 +268,9 @@ class Sandbox:
         )
 
     async def _submit(self, request: Request) -> Response:
-        return self._denied(request) or await self._batches.submit(request)
+        if denied := self._denied(request) or self._unpaid():
+            return denied
+        return await self._batches.submit(request, Wire(lambda: self._transport(request.scope)))
 
     async def _get_batch(self, request: Request) -> Response:
         return self._denied(request) or self._batches.look(request.path_params["id"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.runnables import Runnable, RunnableLambda, ensure_config
 
+from langchain_tale.resilience.batching import widely
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.composing import LOOP_OPTIONS
 from langchain_tale.settings import get_settings
@@ -128,4 +129,4 @@ def create_story_chain(
     request = RunnableLambda(as_story_request, name="story_request")
     steps = request | admission(guard) | RunnableLambda(story, name="story")
     chain = steps.with_config(run_name="story_chain")
-    return chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult)  # type: ignore[arg-type]  # a union
+    return widely(chain.with_types(input_type=StoryInput, output_type=StoryGenerationResult))  # type: ignore[arg-type]  # a union

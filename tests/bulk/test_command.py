@@ -141,6 +141,19 @@ def test_a_mistake_in_what_was_asked_is_code_2(
     assert capsys.readouterr().err.strip() == "concurrency must be from 1 to 10,000."
 
 
+def test_a_key_is_needed_for_batches(asking: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*asking, "--via", "batch"]) == 2
+    assert capsys.readouterr().err.strip().startswith("--via batch needs OPENROUTER_API_KEY")
+
+
+def test_batches_have_no_concurrency(
+    teller: Storyteller, asking: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*asking, "--via", "batch", "--concurrency", "8"]) == 2
+    assert capsys.readouterr().err.strip().startswith("A batch has no concurrency")
+    assert teller.themes == []
+
+
 def test_on_a_terminal_there_is_one_line(
     teller: Storyteller,
     asking: list[str],

@@ -10,13 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.bulk.stories import rows, story_of, themes, written
 from tests.conftest import ROOT
+from tests.drills.serving import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,48 +30,6 @@ KILLED_AT: Final = (200, 500, 900)
 RESTARTED_AT: Final = STORIES // 2
 GROWTH_MB: Final = 30
 PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 1e6
-
-SERVER: Final = """
-import os, re, sys
-from langchain_tale.sandbox import Sandbox
-from langchain_tale.sandbox.engines import ScriptedEngine
-from langchain_tale.sandbox.pieces import text_of
-
-log = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-def reply(body):
-    [theme] = re.findall('about "([^"]*)"', text_of(body["messages"][-1]))
-    os.write(log, (theme + "\\n").encode())
-    return f"# A story\\n\\nOnce upon a time there was {theme}."
-
-with Sandbox(ScriptedEngine(reply), port=int(sys.argv[1])) as sandbox:
-    print(sandbox.port, sandbox.api_key, flush=True)
-    sandbox.wait()
-"""
-
-
-class Server:
-    """A scripted sandbox in a process of its own, which writes down what it is asked for."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        self.port = 0
-        self.key = ""
-
-    def start(self) -> Server:
-        command = [sys.executable, "-c", SERVER, str(self.port), str(self.log)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own)
-        assert self._process.stdout is not None
-        port, self.key = self._process.stdout.readline().split()
-        self.port = int(port)
-        return self
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def asked(self) -> Counter[str]:
-        return Counter(self.log.read_text().splitlines())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from langchain_tale import errors
-from langchain_tale.openrouter import transport
+from langchain_tale.openrouter import connections, transport
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.sandbox import Sandbox
 from langchain_tale.sandbox.engines import ScriptedEngine
@@ -174,24 +174,24 @@ def test_clients_are_shared_between_models() -> None:
 
 
 def test_a_forked_child_makes_its_own_connections() -> None:
-    before = transport.shared_http_client()
-    transport._forget_connections()
+    before = connections.shared_http_client()
+    connections.forget_connections()
 
-    assert transport.shared_http_client() is not before
+    assert connections.shared_http_client() is not before
     before.close()
 
 
 def test_each_event_loop_has_its_own_connections_and_closes_them(sandbox: Sandbox) -> None:
     llm = chat_model(sandbox)
-    clients: list[httpx2.AsyncClient] = []
+    sessions: list[Any] = []
 
     async def ask() -> None:
         await llm.ainvoke("x")
         pool: Any = llm.root_async_client._client
-        clients.append(pool._by_loop[asyncio.get_running_loop()])
+        sessions.append(await pool.session())
 
     asyncio.run(ask())
     asyncio.run(ask())
 
-    assert clients[0] is not clients[1]
-    assert all(client.is_closed for client in clients)
+    assert sessions[0] is not sessions[1]
+    assert all(session.closed for session in sessions)

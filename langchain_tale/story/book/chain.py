@@ -16,6 +16,7 @@ from langchain_tale.errors import (
 )
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
 from langchain_tale.resilience.accepting import both
+from langchain_tale.resilience.batching import widely
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.composing import LOOP_OPTIONS
 from langchain_tale.settings import get_settings
@@ -144,7 +145,7 @@ def create_storybook_chain(
     request = RunnableLambda(as_story_request, name="story_request")
     steps = request | admission(guard) | RunnableLambda(story, name="storybook")
     chain = steps.with_config(run_name="storybook_chain")
-    return chain.with_types(input_type=StoryInput, output_type=StorybookResult)  # type: ignore[arg-type]  # a union
+    return widely(chain.with_types(input_type=StoryInput, output_type=StorybookResult))  # type: ignore[arg-type]  # a union
 
 
 def _prompt() -> Runnable[StoryRequest, list[BaseMessage]]:

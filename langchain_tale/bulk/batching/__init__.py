@@ -1,0 +1,1 @@
+"""Runs by OpenRouter's batch API: half the price, within a day, and nothing asked twice."""

@@ -1,0 +1,1 @@
+"""Stories on many machines: Ray Data deals out the requests, Redis keeps what all must know."""
