@@ -43,6 +43,7 @@ class Call:
         parent: Its run.
         messages: What is asked.
         within: The call of which this one is an attempt, if it is.
+        is_step: Whether something larger tells of success.
 
     Attributes:
         walk: Whose turn it is.
@@ -57,9 +58,11 @@ class Call:
         parent: Parent | None,
         messages: list[BaseMessage],
         within: Scope | None = None,
+        *,
+        is_step: bool = False,
     ) -> None:
         self._scope = Scope.of(parent, within=within)
-        self._is_nested = within is not None
+        self._place = {"is_nested": within is not None, "is_step": is_step}
         self._members = [Member(model, kwargs, self._scope) for model, kwargs in models]
         self._retry = retry
         self._parent = parent
@@ -71,9 +74,7 @@ class Call:
         """Start its clock."""
         self._circuits = None if breaker is None else shared_circuits(breaker)
         contenders = [Contender(member.name, self._circuit(member)) for member in self._members]
-        self.walk = ToldWalk(
-            contenders, self._retry, timing, scope=self._scope, is_nested=self._is_nested
-        )
+        self.walk = ToldWalk(contenders, self._retry, timing, scope=self._scope, **self._place)
         return self
 
     def __enter__(self) -> Self:

@@ -86,6 +86,8 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
             handed on at once. Then there is no way back, and `accept` does not see the rest.
         revising: How an answer that `accept` refuses is asked for again, and how often; else as
             it was asked before, as often as the policy allows.
+        is_step: Whether something larger tells of success, as the story chain does: then
+            answers are told at DEBUG.
         timing: Clock, sleep and randomness, for tests.
 
     Raises:
@@ -104,6 +106,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     accept: Accept | None = Field(default=None, exclude=True, repr=False)
     accept_beginning: AcceptBeginning | None = Field(default=None, exclude=True, repr=False)
     revising: Revising | None = Field(default=None, exclude=True, repr=False)
+    is_step: bool = Field(default=False, exclude=True, repr=False)
     timing: Timing = Field(default_factory=Timing, exclude=True, repr=False)
     tool_kwargs: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """The bound tools in each model's own dialect, or empty."""
@@ -216,7 +219,8 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
         self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> Call:
         within = kwargs.pop(SCOPE, None)
-        call = Call(self._asked_with(), self.retry, parent, messages, within)
+        asked_with = self._asked_with()
+        call = Call(asked_with, self.retry, parent, messages, within, is_step=self.is_step)
         return call.begun(self.breaker, self.timing).revised_by(self.revising)
 
     def _asked_with(self) -> Iterable[tuple[BaseChatModel, dict[str, Any]]]:

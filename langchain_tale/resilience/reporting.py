@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_tale.errors import RefusedReplyError
 from langchain_tale.resilience.attempts import Turn, Walk
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
     from langchain_tale.telemetry.scopes import Scope
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StepSucceeded(AttemptSucceeded):
+    """The answer to a call that is a step of something larger, whose success is told by that."""
+
+    level: ClassVar[int] = logging.DEBUG
+
+
 class ToldWalk(Walk):
     """A walk that tells its scope of every step.
 
@@ -37,6 +46,7 @@ class ToldWalk(Walk):
         scope: Who is told.
         is_nested: Whether the call is itself an attempt of another policy, which tells how
             it ended.
+        is_step: Whether something larger tells of success.
     """
 
     def __init__(
@@ -47,8 +57,10 @@ class ToldWalk(Walk):
         *,
         scope: Scope,
         is_nested: bool = False,
+        is_step: bool = False,
     ) -> None:
         super().__init__(contenders, policy, timing)
+        self._success = _StepSucceeded if is_step else AttemptSucceeded
         self._scope = scope
         self._is_nested = is_nested
         self._answer: dict[str, Any] = {}
@@ -72,7 +84,7 @@ class ToldWalk(Walk):
         self, metadata: dict[str, Any], usage: Any, *, content_chars: int, is_streamed: bool
     ) -> None:
         """Hear what an answer says of itself, before `succeeded`."""
-        if self._scope.is_heard(AttemptSucceeded):
+        if self._scope.is_heard(self._success):
             self._answer = answer_facts(
                 metadata, usage, content_chars=content_chars, is_streamed=is_streamed
             )
@@ -81,11 +93,11 @@ class ToldWalk(Walk):
         """Log the current turn as the one that gave the answer, and tell of it."""
         with on_behalf_of(self._scope):
             super().succeeded(**facts)
-        if self._is_nested or not self._scope.is_heard(AttemptSucceeded):
+        if self._is_nested or not self._scope.is_heard(self._success):
             return
         attempt, (total_s, total_usd) = self.log[-1], totals(self.log)
         self._tell(
-            AttemptSucceeded,
+            self._success,
             model=attempt.model,
             answered_by=attempt.answered_by,
             provider_name=attempt.provider_name,

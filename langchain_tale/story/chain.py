@@ -122,7 +122,7 @@ def create_story_chain(
         fitted = [fit(model, request, room, zdr=zdr) for model in storytellers]
         readers = [fit(model, request, VERDICT_TOKENS, zdr=zdr) for model in judges]
         prompt = RunnableLambda(story_messages, name="story_prompt")
-        model = resilient(fitted, retry=retry, **loop)
+        model = resilient(fitted, retry=retry, is_step=True, **loop)
         steps = review.steps(prompt, model, request, readers, scope=scope, budget=budget)
         return steps.with_config(metadata={REQUEST_ID: scope.request_id})
 

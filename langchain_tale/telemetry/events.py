@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | `AttemptStarted` | DEBUG | a model is asked |
 | `AttemptFailed` | DEBUG | it gave no answer, or none that will do |
-| `AttemptSucceeded` | INFO | it answered, and the call is over |
+| `AttemptSucceeded` | INFO, DEBUG in a story chain | it answered, and the call is over |
 | `RetryScheduled` | WARNING | another attempt follows a failure |
 | `ModelFellBack` | INFO | another model is asked than before |
 | `CircuitOpened`, `CircuitClosed` | WARNING, INFO | a model is passed over; is asked again |

@@ -111,15 +111,37 @@ def test_success_says_what_it_took(faulty: StartSandbox) -> None:
 
     fallen_back(faulty)
 
-    [answer], [story] = lines.of("attempt.succeeded"), lines.of("story.told")
-    for row in (answer, story):
-        assert row["level"] == "INFO"
-        assert row["tokens"] == row["input_tokens"] + row["output_tokens"] > 0
-        assert row["cost_usd"] > 0
-        assert row["content_chars"] > 0
+    [story] = lines.of("story.told")
+    says_what_it_took(story)
     assert story["content_words"] > 0
+    assert lines.of("attempt.succeeded") == lines.of("api.called") == []
+
+
+def test_an_answer_that_is_no_story_says_so_too(faulty: StartSandbox) -> None:
+    lines = logged("INFO")
+
+    chat_model(faulty({})).with_retry().invoke("x")
+
+    [answer] = lines.rows
+    assert answer["event"] == "attempt.succeeded"
+    says_what_it_took(answer)
     assert answer["run_id"]
-    assert lines.of("attempt.started") == lines.of("api.called") == []
+
+
+def test_the_answer_that_became_a_story_is_told_at_debug(faulty: StartSandbox) -> None:
+    lines = logged("DEBUG")
+
+    fallen_back(faulty)
+
+    [answer] = lines.of("attempt.succeeded")
+    assert answer["level"] == "DEBUG"
+
+
+def says_what_it_took(row: dict[str, Any]) -> None:
+    assert row["level"] == "INFO"
+    assert row["tokens"] == row["input_tokens"] + row["output_tokens"] > 0
+    assert row["cost_usd"] > 0
+    assert row["content_chars"] > 0
 
 
 def test_a_call_that_fails_has_the_whole_chain(faulty: StartSandbox) -> None:

@@ -137,7 +137,7 @@ def create_storybook_chain(
             "accept": both(loop.get("accept"), parser.refusal),
             "accept_beginning": _has_a_scene,
         }
-        model = within(budget, resilient(asked, retry=retry, **checked))
+        model = within(budget, resilient(asked, retry=retry, is_step=True, **checked))
         telling = _prompt() | model | parser
         steps = _or_prose(telling, parser) if on_prose == "ask_again" else telling
         return steps.with_config(metadata={REQUEST_ID: scope.request_id})
