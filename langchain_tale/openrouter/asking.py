@@ -115,7 +115,7 @@ class Asking:
         if isinstance(error, GeneratorExit) and self._is_whole:
             error = None  # the caller had all of it, and left without asking for more
         self.scope.claim(error)
-        self.exchanges.are_over(error, self.said)
+        self.exchanges.are_over(error, self.said, self._usage)
         body = error.raw if isinstance(error, ExternalServiceError) else None
         read = self.body if body is None else lambda: body
         if read is not None:

@@ -93,12 +93,18 @@ class Exchanges:
         if self._current is not None:
             self._current.lost_by = error
 
-    def are_over(self, error: BaseException | None, said: Mapping[str, Any]) -> None:
+    def are_over(
+        self,
+        error: BaseException | None,
+        said: Mapping[str, Any],
+        counted: Mapping[str, Any] | None = None,
+    ) -> None:
         """The call is over.
 
         Args:
             error: What it raises, if anything.
             said: What the answer has said of itself, in the words of `response_metadata`.
+            counted: Its tokens in LangChain's words, where they have been read already.
         """
         if self._current is None or not self.scope.is_heard(ApiCalled):
             return
@@ -109,7 +115,7 @@ class Exchanges:
             "provider_name": said.get("provider_name"),
             "generation_id": said.get("id"),
             "cost_usd": usage.get("cost") if isinstance(usage, dict) else None,
-            **usage_facts(read_usage(usage)),
+            **usage_facts(counted or read_usage(usage)),
         }
         self._tell(self._current, {**facts, **_said_by(error)})
         self._current = None

@@ -16,7 +16,6 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
@@ -211,18 +210,13 @@ class Walk:
             return _FREELY
         return model.circuit.admit() or (_FREELY if len(self._models) == 1 else None)
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Around a request: one that is cancelled, or never sent, gives its permit back."""
-        try:
-            yield
-        except Exception as error:
-            if isinstance(error, BudgetSpentError):
-                self._settle("abandoned")
-            raise  # of any other `failed` will say what became of it
-        except BaseException:
+    def left(self, error: BaseException) -> None:
+        """A request that was cancelled, or never sent, gives its permit back.
+
+        Of any other `failed` will say what became of it.
+        """
+        if isinstance(error, BudgetSpentError) or not isinstance(error, Exception):
             self._settle("abandoned")
-            raise
 
     def left_s(self) -> float | None:
         """Seconds that the current attempt may still take, or None for no limit."""

@@ -113,7 +113,8 @@ class Call:
     @property
     def _refusal(self) -> RefusedReplyError | None:
         """The last one."""
-        return self.walk.refusals[-1] if self.walk.refusals else None
+        refusals = self.walk.refusals if self.walk.log else ()
+        return refusals[-1] if refusals else None
 
     @contextmanager
     def attempt(self) -> Iterator[tuple[Member, Answer]]:
@@ -121,12 +122,12 @@ class Call:
         turn = self.walk.begin()
         self._scope.flush()
         member = self._members[turn.model_index]
-        with (
-            self._looking_for_successors(member),
-            self.walk.asking(),
-            attempt_run(self._parent, member.name, turn.number, self.asked(member)) as answer,
-        ):
-            yield member, answer
+        try:
+            with attempt_run(self._parent, member.name, turn.number, self.asked(member)) as answer:
+                yield member, answer
+        except BaseException as error:
+            self._ended(member, error)
+            raise
 
     @asynccontextmanager
     async def aattempt(self) -> AsyncIterator[tuple[Member, Answer]]:
@@ -134,24 +135,26 @@ class Call:
         turn = self.walk.begin()
         await self._scope.aflush()
         member = self._members[turn.model_index]
-        run = aattempt_run(self._parent, member.name, turn.number, self.asked(member))
-        with self._looking_for_successors(member), self.walk.asking():
+        try:
+            run = aattempt_run(self._parent, member.name, turn.number, self.asked(member))
             async with run as answer:
                 yield member, answer
+        except BaseException as error:
+            self._ended(member, error)
+            raise
+
+    def _ended(self, member: Member, error: BaseException) -> None:
+        """An attempt was ended by an error: who might stand in, if the model is gone?"""
+        self.walk.left(error)
+        if not isinstance(error, ModelNotFoundError):
+            return
+        if self._retry.follow_successors and isinstance(member.model, HasSiblings):
+            self._add(successors_of(member.name, error), member, member.model)
 
     def _circuit(self, member: Member) -> Circuit | None:
         if self._circuits is None:
             return None
         return self._circuits.of(member.address, member.name)
-
-    @contextmanager
-    def _looking_for_successors(self, member: Member) -> Iterator[None]:
-        try:
-            yield
-        except ModelNotFoundError as error:
-            if self._retry.follow_successors and isinstance(member.model, HasSiblings):
-                self._add(successors_of(member.name, error), member, member.model)
-            raise
 
     def _add(self, slugs: list[str], gone: Member, kin: HasSiblings) -> None:
         known = {member.name for member in self._members}

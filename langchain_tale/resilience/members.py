@@ -44,14 +44,15 @@ class Member:
     @property
     def name(self) -> str:
         """What the log calls it: the model's slug where it has one."""
-        named = (getattr(self.model, attribute, None) for attribute in ("model_name", "model"))
-        return str(next(filter(None, named), None) or self.model.get_name())
+        slug = getattr(self.model, "model_name", None) or getattr(self.model, "model", None)
+        return str(slug or self.model.get_name())
 
     @property
     def address(self) -> str:
         """Where it is asked: its base URL where it has one, else its class."""
-        named = (getattr(self.model, name, None) for name in ("openai_api_base", "base_url"))
-        return str(next(filter(None, named), None) or type(self.model).__name__)
+        model = self.model
+        url = getattr(model, "openai_api_base", None) or getattr(model, "base_url", None)
+        return str(url or type(model).__name__)
 
     @property
     def continues_prefill(self) -> bool:

@@ -11,7 +11,13 @@ carries it there.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -133,15 +139,29 @@ class Answer:
         return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
-@contextmanager
 def attempt_run(
     parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
-) -> Iterator[Answer]:
+) -> AbstractContextManager[Answer]:
     """Run the body as attempt `number` of `parent`; callbacks see it start, end or fail."""
-    answer = Answer()
     if parent is None or not parent.listeners:
-        yield answer
-        return
+        return nullcontext(Answer())
+    return _attempt_run(parent, name, number, messages)
+
+
+def aattempt_run(
+    parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
+) -> AbstractAsyncContextManager[Answer]:
+    """The twin of `attempt_run`."""
+    if parent is None or not parent.listeners:
+        return nullcontext(Answer())
+    return _aattempt_run(parent, name, number, messages)
+
+
+@contextmanager
+def _attempt_run(
+    parent: Parent, name: str, number: int, messages: Sequence[BaseMessage]
+) -> Iterator[Answer]:
+    answer = Answer()
     manager = CallbackManager(**parent.for_child(number))
     run = manager.on_chat_model_start({}, [list(messages)], name=name)[0]
     try:
@@ -153,14 +173,10 @@ def attempt_run(
 
 
 @asynccontextmanager
-async def aattempt_run(
-    parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
+async def _aattempt_run(
+    parent: Parent, name: str, number: int, messages: Sequence[BaseMessage]
 ) -> AsyncIterator[Answer]:
-    """The twin of `attempt_run`."""
     answer = Answer()
-    if parent is None or not parent.listeners:
-        yield answer
-        return
     manager = AsyncCallbackManager(**parent.for_child(number))
     run = (await manager.on_chat_model_start({}, [list(messages)], name=name))[0]
     try:

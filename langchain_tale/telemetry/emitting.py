@@ -61,9 +61,12 @@ def listen(
 
 def is_heard(kind: type[Event]) -> bool:
     """Whether a log or a listener takes events of this kind: else none need be made."""
-    return LOGGER.isEnabledFor(kind.level) or any(
-        only is None or issubclass(kind, only) for _, only in _listeners
-    )
+    if LOGGER.isEnabledFor(kind.level):
+        return True
+    for _, only in _listeners:  # noqa: SIM110 (a generator takes twice as long)
+        if only is None or issubclass(kind, only):
+            return True
+    return False
 
 
 def emit(event: Event, *, error: BaseException | None = None) -> None:

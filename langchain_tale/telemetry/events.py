@@ -561,4 +561,7 @@ def _tokens(event: AttemptSucceeded | StoryTold | ApiCalled) -> str | None:
 
 
 def _dollars(usd: float | None) -> str | None:
-    return None if usd is None else f"${Decimal(f'{usd:.4g}'):f}"  # without an exponent
+    if usd is None:
+        return None
+    amount = f"{usd:.4g}"
+    return f"${Decimal(amount):f}" if "e" in amount else f"${amount}"  # without an exponent

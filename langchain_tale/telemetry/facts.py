@@ -37,8 +37,12 @@ def answer_facts(
 
 def usage_facts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
     """Tokens, in LangChain's words."""
-    counts = usage or {}
-    return {name: counts.get(name) for name in ("input_tokens", "output_tokens")}
+    if not usage:
+        return {"input_tokens": None, "output_tokens": None}
+    return {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+    }
 
 
 def failure_facts(error: BaseException) -> dict[str, Any]:

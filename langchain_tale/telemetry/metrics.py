@@ -81,6 +81,11 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     ignores_attempts: ClassVar[bool] = True
     """See `langchain_tale.resilience.runs`."""
 
+    @property
+    def ignore_chain(self) -> bool:
+        """Chains are of no interest but to calls under way; langchain-core asks each time."""
+        return not self._open
+
     def __init__(
         self,
         *,

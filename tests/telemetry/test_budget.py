@@ -476,8 +476,8 @@ def test_a_refusal_says_nothing_of_a_models_health(fake_time: FakeTime) -> None:
 
     def ask() -> None:
         walk.begin()
-        with walk.asking():
-            raise error
+        walk.left(error)
+        raise error
 
     with pytest.raises(BudgetSpentError):
         walk.persist(ask)
