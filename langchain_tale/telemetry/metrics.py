@@ -84,7 +84,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     @property
     def ignore_chain(self) -> bool:
         """Chains are of no interest but to calls under way; langchain-core asks each time."""
-        return not self._open
+        return self._open.is_empty
 
     def __init__(
         self,

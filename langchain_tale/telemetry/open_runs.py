@@ -16,9 +16,14 @@ MOST_OPEN: Final = 32_768
 
 
 class OpenRuns(Generic[RunT]):
-    """What is remembered of each run, by its id."""
+    """What is remembered of each run, by its id.
+
+    Attributes:
+        is_empty: Whether no run is under way.
+    """
 
     def __init__(self) -> None:
+        self.is_empty = True
         self._runs: OrderedDict[UUID, RunT] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -36,15 +41,20 @@ class OpenRuns(Generic[RunT]):
         """Remember a run; returns the one that is forgotten for it, if there are too many."""
         with self._lock:
             self._runs[run_id] = run
+            self.is_empty = False
             return self._runs.popitem(last=False)[1] if len(self._runs) > MOST_OPEN else None
 
     def end(self, run_id: UUID) -> RunT | None:
         """Forget a run that has ended; None where it was not under way."""
         with self._lock:
-            return self._runs.pop(run_id, None)
+            ended = self._runs.pop(run_id, None)
+            self.is_empty = not self._runs
+            return ended
 
     def end_all(self, whose: Callable[[RunT], bool]) -> list[RunT]:
         """Forget all runs of a kind."""
         with self._lock:
-            ended = [run_id for run_id, run in self._runs.items() if whose(run)]
-            return [self._runs.pop(run_id) for run_id in ended]
+            ids = [run_id for run_id, run in self._runs.items() if whose(run)]
+            ended = [self._runs.pop(run_id) for run_id in ids]
+            self.is_empty = not self._runs
+            return ended
