@@ -12,6 +12,7 @@ import asyncio
 import atexit
 import gc
 import os
+import sys
 import warnings
 import weakref
 from contextlib import suppress
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import aiohttp
 import httpx2
 import openai
+
+from langchain_tale.openrouter.writing import PromptRequest
 
 if TYPE_CHECKING:
     import ssl
@@ -98,6 +101,7 @@ def _new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(),
+        request_class=aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest,
         skip_auto_headers=("Content-Type",),
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
