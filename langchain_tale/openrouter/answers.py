@@ -115,6 +115,8 @@ class SessionAnswer(Answer):
         if content.at_eof():
             return None
         with in_httpx_words():
+            if part := content.read_nowait():
+                return part
             async with asyncio.timeout(self._read_s):
                 return await content.readany()
 

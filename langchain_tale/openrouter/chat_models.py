@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from langchain_core.callbacks import (  # noqa: TC002 (as above)
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import LangSmithParams  # noqa: TC002 (as above)
-from langchain_core.messages import BaseMessage  # noqa: TC002 (as above)
+from langchain_core.language_models import LangSmithParams
+from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.outputs import ChatGenerationChunk, ChatResult  # noqa: TC002 (as above)
 
 from langchain_tale.errors import ConfigurationError, ExternalServiceError
@@ -54,6 +55,13 @@ if TYPE_CHECKING:
 
 COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
+_AskT = TypeVar("_AskT", bound="Callable[..., Any]")
+
+
+def _described(ask: _AskT) -> _AskT:
+    """A method whose signature is at hand, since langchain-core asks for it on every call."""
+    ask.__signature__ = inspect.signature(ask)  # type: ignore[attr-defined]  # where Python looks
+    return ask
 
 
 class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
@@ -123,8 +131,19 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
         return {"openai_api_key": "OPENROUTER_API_KEY", "api_key": "OPENROUTER_API_KEY"}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = MODEL_PROVIDER
+        """langchain-openai's, which would gather all that describes a call a second time."""
+        asked = {**self._default_params, **kwargs}
+        params = LangSmithParams(
+            ls_provider=MODEL_PROVIDER,
+            ls_model_name=asked["model"],
+            ls_model_type="chat",
+            ls_temperature=asked.get("temperature", self.temperature),
+        )
+        most = asked.get("max_tokens", self.max_tokens)
+        if most := most or asked.get("max_completion_tokens", self.max_tokens):
+            params["ls_max_tokens"] = most
+        if stops := stop or asked.get("stop"):
+            params["ls_stop"] = stops
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -204,7 +223,10 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
         payload = {**self._default_params, **_named_apart(kwargs), **stops}
         if "max_tokens" in kwargs and "max_completion_tokens" not in kwargs:
             payload.pop("max_completion_tokens", None)  # the call's own word wins
-        messages = self._convert_input(input_).to_messages()
+        if isinstance(input_, list):  # as langchain-core gives it: no prompt needs to be made of it
+            messages = convert_to_messages(input_)
+        else:
+            messages = self._convert_input(input_).to_messages()
         asked = (str(payload["model"]), *(payload.get("models") or ()))
         return {**payload, "messages": to_wire(messages, *asked)}
 
@@ -244,6 +266,7 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
             exchanges=exchanges,
         )
 
+    @_described
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -258,6 +281,7 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
             asking.body = lambda: body
             return asking.whole(protocol.read_reply(body, source))
 
+    @_described
     async def _agenerate(
         self,
         messages: list[BaseMessage],

@@ -146,7 +146,7 @@ def fetch(client: SyncSDK, call: Call) -> tuple[Any, Source]:
     """
     with _translating(call) as sources, _sent(client, call) as answer:
         sources.append(source := call.source(answer))
-        return _decoded(_read(answer, call.deadline()), source), source
+        return _whole(_read(answer, call.deadline()), source), source
 
 
 async def afetch(client: AsyncSDK, call: Call) -> tuple[Any, Source]:
@@ -154,7 +154,7 @@ async def afetch(client: AsyncSDK, call: Call) -> tuple[Any, Source]:
     with _translating(call) as sources:
         async with _asent(client, call) as answer:
             sources.append(source := call.source(answer))
-            return _decoded(await _aread(answer, call.deadline()), source), source
+            return _whole(await _aread(answer, call.deadline()), source), source
 
 
 @contextmanager
@@ -332,6 +332,13 @@ def _event(data: bytes, source: Source) -> Any:
         return jiter.from_json(data)
     except ValueError:  # no JSON, or half a character (a lone surrogate), as some providers send
         return _decoded(data.decode(errors="replace"), source)
+
+
+def _whole(content: bytes, source: Source) -> Any:
+    try:
+        return jiter.from_json(content)
+    except ValueError:  # as above, or in another encoding
+        return _decoded(content, source)
 
 
 def _decoded(content: bytes | str, source: Source) -> Any:

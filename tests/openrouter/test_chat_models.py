@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import tool
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from langchain_tale.catalogue import OpenRouterModel
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
@@ -126,16 +128,34 @@ def test_reasoning_goes_back_over_the_wire_and_to_nobody_else() -> None:
         ({"max_tokens": 9}, {}, {"ls_max_tokens": 9}),
         ({}, {"model": "c/d"}, {"ls_model_name": "c/d"}),
         ({}, {"stop": ["x"]}, {"ls_stop": ["x"]}),
+        ({"stop": ["y"]}, {}, {"ls_stop": ["y"]}),
+        ({"max_tokens": None}, {"max_completion_tokens": 8}, {"ls_max_tokens": 8}),
+        ({}, {"temperature": 0.1, "max_tokens": 3}, {"ls_temperature": 0.1, "ls_max_tokens": 3}),
     ],
     ids=str,
 )
 def test_langsmith_is_told_openrouter_and_what_was_asked(
     options: dict[str, Any], asked: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    params = ChatOpenRouter(model="a/b", api_key="k", **options)._get_ls_params(**asked)
+    llm = ChatOpenRouter(model="a/b", api_key="k", **options)
+    params = llm._get_ls_params(**asked)
 
     told = {"ls_provider": "openrouter", "ls_model_type": "chat", **expected}
     assert told.items() <= params.items()
+    assert params == {**BaseChatOpenAI._get_ls_params(llm, **asked), "ls_provider": "openrouter"}
+
+
+@pytest.mark.parametrize("name", ["_generate", "_agenerate"])
+def test_the_signature_that_langchain_core_asks_for_is_the_methods_own(name: str) -> None:
+    own = getattr(ChatOpenRouter, name)
+
+    assert inspect.signature(own) is own.__signature__
+    assert [*inspect.signature(getattr(ChatOpenRouter(api_key="k"), name)).parameters] == [
+        "messages",
+        "stop",
+        "run_manager",
+        "kwargs",
+    ]
 
 
 def test_the_profile_is_that_of_the_model() -> None:
