@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from langchain_core.callbacks import (  # noqa: TC002 (as above)
     AsyncCallbackManagerForLLMRun,
@@ -33,7 +32,7 @@ from langchain_tale.openrouter.streams import StreamReader
 from langchain_tale.openrouter.structured import asking_for
 from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
 from langchain_tale.resilience.batching import BatchesWidely
-from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
+from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun, described
 from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.composing import chat_models_from, policy_from, split_options
 from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
@@ -55,13 +54,6 @@ if TYPE_CHECKING:
 
 COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
-_AskT = TypeVar("_AskT", bound="Callable[..., Any]")
-
-
-def _described(ask: _AskT) -> _AskT:
-    """A method whose signature is at hand, since langchain-core asks for it on every call."""
-    ask.__signature__ = inspect.signature(ask)  # type: ignore[attr-defined]  # where Python looks
-    return ask
 
 
 class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
@@ -266,7 +258,7 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
             exchanges=exchanges,
         )
 
-    @_described
+    @described
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -281,7 +273,7 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
             asking.body = lambda: body
             return asking.whole(protocol.read_reply(body, source))
 
-    @_described
+    @described
     async def _agenerate(
         self,
         messages: list[BaseMessage],

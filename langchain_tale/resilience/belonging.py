@@ -5,8 +5,9 @@ langchain-core tells `_generate` its run, but not `_stream`: see `runs`.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.runnables import ensure_config
@@ -14,7 +15,7 @@ from langchain_core.runnables import ensure_config
 from langchain_tale.resilience.runs import announced, parent_is, parent_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import BaseChatModel as Base
@@ -33,6 +34,14 @@ SCOPE: str = "telemetry_scope"
 
 _TAP: str = "tap_output_iter"
 """What langchain-core knows a handler by for whose sake an `invoke` streams."""
+
+_AskT = TypeVar("_AskT", bound="Callable[..., Any]")
+
+
+def described(ask: _AskT) -> _AskT:
+    """A method whose signature is at hand, since langchain-core asks for it on every call."""
+    ask.__signature__ = inspect.signature(ask)  # type: ignore[attr-defined]  # where Python looks
+    return ask
 
 
 class KnowsItsRun(Base):

@@ -20,7 +20,7 @@ from langchain_tale.resilience.accepting import (
 )
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.batching import BatchesWidely
-from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun
+from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun, described
 from langchain_tale.resilience.calls import Call
 from langchain_tale.resilience.composing import (
     LOOP_OPTIONS,
@@ -133,6 +133,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
 
     # ── asking ──────────────────────────────────────────────────────────────
 
+    @described
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -158,6 +159,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
 
+    @described
     async def _agenerate(
         self,
         messages: list[BaseMessage],
