@@ -121,21 +121,18 @@ class Exchanges:
         self._current = None
 
     def _tell(self, exchange: Exchange, facts: dict[str, Any]) -> None:
-        first_at = self.first_content_at
+        first_at, headers = self.first_content_at, exchange.headers
         known = {
+            "model": self.model,
+            "key_hint": exchange.key_hint(),
             "status_code": exchange.status_code,
-            "generation_id": exchange.headers.get("x-generation-id"),
-            "server_request_id": exchange.headers.get("x-request-id"),
+            "generation_id": headers.get("x-generation-id"),
+            "server_request_id": headers.get("x-request-id"),
+            "latency_s": self.clock() - exchange.sent_at,
             "time_to_first_token_s": None if first_at is None else first_at - exchange.sent_at,
+            "is_streamed": self.is_streamed,
         }
-        self.scope.tell(
-            ApiCalled,
-            model=self.model,
-            key_hint=exchange.key_hint(),
-            latency_s=self.clock() - exchange.sent_at,
-            is_streamed=self.is_streamed,
-            **{**known, **present(facts)},
-        )
+        self.scope.tell(ApiCalled, **(known | present(facts)))
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -44,17 +44,14 @@ def listen(
         >>> stop()
     """
     global _listeners  # noqa: PLW0603 (one list for the process, replaced whole: readers need no lock)
-
-    def own(event: Event) -> object:  # the same callback may listen twice
-        return callback(event)
-
+    own = (callback, only)
     with _lock:
-        _listeners = (*_listeners, (own, only))
+        _listeners = (*_listeners, own)
 
     def stop() -> None:
         global _listeners  # noqa: PLW0603 (as above)
         with _lock:
-            _listeners = tuple(each for each in _listeners if each[0] is not own)
+            _listeners = tuple(each for each in _listeners if each is not own)
 
     return stop
 

@@ -106,7 +106,7 @@ class LineFile:
 
     def _write(self, line: bytes) -> None:
         for _ in range(_TURNS):
-            fd = self._open()
+            fd = self._open() if self._fd is None else self._fd
             is_locked = self._lock(fd)
             try:
                 if self._is_written(fd, line, is_locked=is_locked):
@@ -140,10 +140,9 @@ class LineFile:
     # ── the file ────────────────────────────────────────────────────────────
 
     def _open(self) -> int:
-        if self._fd is None:
-            self._fd = os.open(self.path, _FLAGS, 0o666)
-            status = os.fstat(self._fd)
-            self._inode, self._device, self._size = status.st_ino, status.st_dev, -1
+        self._fd = os.open(self.path, _FLAGS, 0o666)
+        status = os.fstat(self._fd)
+        self._inode, self._device, self._size = status.st_ino, status.st_dev, -1
         return self._fd
 
     def _close(self) -> None:

@@ -6,8 +6,10 @@ import json as json_
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -167,25 +169,26 @@ class ConsoleLines(logging.Formatter):
         return "\n".join([line + _which(record), *_why(record)])
 
 
-_COLUMNS: Final[dict[type[Event], tuple[tuple[str, str, int], ...]]] = {}
+_Columns = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, int], ...]]
+_COLUMNS: Final[dict[type[Any], _Columns]] = {}
 
 
-def _columns(kind: type[Event]) -> tuple[tuple[str, str, int], ...]:
-    """Of each fact of a kind: its name, its name in logs, and how many decimals it has there.
+def _columns(kind: type[Event]) -> _Columns:
+    """What reads the facts of a kind, and of each its name in logs and its decimals there.
 
     Seconds have a tenth of a millisecond, dollars a millionth of a millicent.
     """
     known = _COLUMNS.get(kind)
     if known is None:
         names = [name for name in fact_names(kind) if name != "time"]  # `timestamp` says it
-        known = tuple((n, _RENAMED.get(n, n), 4 if n.endswith("_s") else 11) for n in names)
-        _COLUMNS[kind] = known
+        columns = tuple((_RENAMED.get(n, n), 4 if n.endswith("_s") else 11) for n in names)
+        known = _COLUMNS[kind] = attrgetter(*names), columns
     return known
 
 
 def _add_facts(row: dict[str, Any], event: Event) -> None:
-    for name, column, decimals in _columns(type(event)):
-        fact = getattr(event, name)
+    facts_of, columns = _columns(type(event))
+    for fact, (column, decimals) in zip(facts_of(event), columns, strict=True):
         if fact is not None:
             row[column] = round(fact, decimals) if type(fact) is float else fact
     if "input_tokens" in row or "output_tokens" in row:

@@ -130,12 +130,13 @@ class Scope:
             cause: The exception that it tells of.
             **facts: The event's own fields.
         """
-        if not self.is_heard(kind):
+        is_custom = bool(self._handlers and kind.is_custom)
+        if not is_custom and not is_heard(kind):
             return
         run_id = None if self.run_id is None else str(self.run_id)
         event = kind(request_id=self.request_id, run_id=run_id, **facts)
         emit(event, error=cause)
-        if self._handlers and kind.is_custom:
+        if is_custom:
             self._pending.append(event)
 
     def claim(self, error: BaseException | None) -> None:
