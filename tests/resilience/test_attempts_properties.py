@@ -249,9 +249,11 @@ def test_no_wait_is_shorter_than_asked(scenario: Scenario) -> None:
 
 @often
 @every_scenario
-def test_no_wait_is_longer_than_the_policy_says(scenario: Scenario) -> None:
+def test_no_wait_is_longer_than_the_policy_or_a_circuit_says(scenario: Scenario) -> None:
     policy = scenario.policy
-    longest_s = max(policy.max_delay_s, policy.retry_delay) * (1 + policy.jitter)
+    own_s = max(policy.max_delay_s, policy.retry_delay) * (1 + policy.jitter)
+    cooldown_s = scenario.breaker.reset_timeout_s if scenario.breaker else 0.0
+    longest_s = max(own_s, cooldown_s)  # where every circuit is open, the soonest is waited for
     played = Played(scenario).blocking()
 
     assert max(played.time.slept, default=0.0) <= longest_s + TOLERANCE_S
