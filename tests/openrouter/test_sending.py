@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
 import pytest
 from openai._base_client import BaseClient
+from openai._utils._json import openapi_dumps
+from pydantic import BaseModel
 
 from langchain_tale.errors import ExternalServiceError
 from langchain_tale.openrouter.chat_models import ChatOpenRouter
+from langchain_tale.openrouter.sending import Sending
 from tests.openrouter.scripted_answers import ScriptedAnswers
 
 if TYPE_CHECKING:
@@ -128,3 +133,37 @@ async def test_a_number_of_retries_that_is_none_sends_nothing(max_retries: Any) 
             await llm.ainvoke("x", max_retries=max_retries)
 
     assert server.requests == []
+
+
+# ── bodies ──────────────────────────────────────────────────────────────────
+
+
+class Point(BaseModel):
+    x: int = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ein Märchen 🦊 \u2028 \x00 null",
+        [1, 0.1, 1e16, 1e-7, 2**70, True, None, ()],
+        {1: {"a": None}},
+        Point(x=2),
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    ],
+    ids=repr,
+)
+def test_a_body_is_the_json_that_the_sdk_writes(value: Any) -> None:
+    body = {"model": "a/b", "value": value}
+    content = Sending("/x", body, {}, {}, None, 0, None).content
+
+    assert content is not None
+    assert json.loads(content) == json.loads(openapi_dumps(body))
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", {1}], ids=ascii)
+def test_what_the_sdk_cannot_write_is_refused_as_it_does(value: Any) -> None:
+    with pytest.raises((TypeError, ValueError)) as theirs:
+        openapi_dumps({"value": value})
+    with pytest.raises(theirs.type):
+        Sending("/x", {"value": value}, {}, {}, None, 0, None)
