@@ -1,4 +1,8 @@
-"""The circuits of a process, one per model: while a model is down, nobody waits for it."""
+"""The circuits of a process, one per model: while a model is down, nobody waits for it.
+
+pybreaker is imported with the first circuit: where redis is installed it brings that along, and
+17 MB (measured), which a chat model without a policy has no use for.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,13 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from langchain_tale.errors import ConfigurationError
-from langchain_tale.resilience.circuit import Circuit, CircuitState, LocalStorage, Permit
 from langchain_tale.resilience.policy import BreakerPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langchain_tale.resilience.circuit import Circuit, CircuitState, LocalStorage
     from langchain_tale.resilience.circuit_redis import RedisLink
-
-__all__ = [
-    "Circuit",
-    "CircuitState",
-    "Circuits",
-    "Permit",
-    "circuits",
-    "reset_circuits",
-    "shared_circuits",
-]
 
 _NO_REDIS: Final = "Sharing circuits needs an extra: pip install 'langchain-tale[scale]'."
 _DEFAULT: Final = BreakerPolicy()
@@ -85,11 +79,15 @@ class Circuits:
 
     def _circuit(self, key: tuple[str, str]) -> Circuit:
         # Holding a method of this registry, a circuit keeps it alive; and so known to a fork.
+        from langchain_tale.resilience.circuit import Circuit  # noqa: PLC0415 (see above)
+
         base_url, model = key
         storage = partial(self._storage, key)
         return Circuit(self.policy, self._clock, storage, base_url=base_url, model=model)
 
     def _storage(self, key: tuple[str, str]) -> LocalStorage:
+        from langchain_tale.resilience.circuit import LocalStorage  # noqa: PLC0415 (see above)
+
         if self._link is None:
             return LocalStorage(self._clock)
         return self._link.storage("|".join(("langchain_tale", *key)))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from hypothesis.stateful import MultipleResults
 
-    from langchain_tale.resilience.breaker import Circuit, Circuits, Permit
+    from langchain_tale.resilience.breaker import Circuits
+    from langchain_tale.resilience.circuit import Circuit, Permit
 
 Given = tuple["Permit", str, int]
 """A permit, and the state and the number of trips when it was given."""

@@ -33,7 +33,7 @@ from tests.resilience.circuit_machine import CircuitMachine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langchain_tale.resilience.breaker import Circuit, Permit
+    from langchain_tale.resilience.circuit import Circuit, Permit
     from tests.conftest import FakeTime
 
 URL = "https://openrouter.ai/api/v1"

@@ -30,7 +30,7 @@ from tests.resilience.circuit_machine import TIMEOUT_S, CircuitMachine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langchain_tale.resilience.breaker import Circuit, Permit
+    from langchain_tale.resilience.circuit import Circuit, Permit
     from tests.conftest import FakeTime
 
 pytestmark = pytest.mark.slow  # they need redis-server, which not every machine has
