@@ -44,7 +44,7 @@ def listen(
         >>> stop()
     """
     global _listeners  # noqa: PLW0603 (one list for the process, replaced whole: readers need no lock)
-    own = (callback, only)
+    own = (callback, only)  # the same callback may listen twice: `stop` knows it by identity
     with _lock:
         _listeners = (*_listeners, own)
 

@@ -90,16 +90,6 @@ def configure_logging(
 class TaleHandler(logging.StreamHandler[Any]):
     """The handler that `configure_logging` adds, and knows again."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """As StreamHandler's, without a second look for what it knows."""
-        try:
-            self.stream.write(f"{self.format(record)}\n")
-            self.stream.flush()
-        except RecursionError:  # as logging itself does
-            raise
-        except Exception:  # noqa: BLE001 (a line's trouble is not the call's)
-            self.handleError(record)
-
 
 def _level(level: str | int) -> int:
     names = logging.getLevelNamesMapping()
