@@ -39,7 +39,7 @@ from langchain_tale.errors import (
 from langchain_tale.resilience.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from langchain_tale.resilience.policy import RetryPolicy
 
@@ -152,8 +152,9 @@ class Walk:
 
     def __post_init__(self) -> None:
         self._models = [Contender(c) if isinstance(c, str) else c for c in self.contenders]
-        for rank, model in enumerate(self._models):
-            model.rank = rank
+        if len(self._models) > 1:
+            for rank, model in enumerate(self._models):
+                model.rank = rank
         self._started_at = self.timing.clock()
         if self.policy.deadline_s is not None:
             self._ends_at = self._started_at + self.policy.deadline_s
@@ -187,23 +188,23 @@ class Walk:
             CircuitOpenError: None may.
         """
         now = self.timing.clock()
-        for index in self._ready(now):
-            self._permit = self._admitted(self._models[index])
-            if self._permit is not None:
-                if index != self.turn.model_index:
-                    self.turn = replace(self.turn, model_index=index)
-                self._started_at = now
-                return self.turn
-        self._refusal = self._all_open()
-        raise self._refusal
+        self._permit = self._admitted(self._models[self.turn.model_index])
+        if self._permit is None:
+            self._begin_with_another(now)
+        self._started_at = now
+        return self.turn
 
-    def _ready(self, now: float) -> Iterator[int]:
-        """The model whose turn it is, then the others that may be asked, soonest first."""
-        yield self.turn.model_index
+    def _begin_with_another(self, now: float) -> None:
+        """Give the turn to another model that may be asked, the one that is ready soonest."""
         others = [m for i, m in enumerate(self._models) if i != self.turn.model_index]
         ready = [model for model in others if model.ready_at <= now]
         for model in sorted(ready, key=lambda m: (m.ready_at, m.rank)):
-            yield self._models.index(model)
+            self._permit = self._admitted(model)
+            if self._permit is not None:
+                self.turn = replace(self.turn, model_index=self._models.index(model))
+                return
+        self._refusal = self._all_open()
+        raise self._refusal
 
     def _admitted(self, model: Contender) -> Permit | None:
         if model.circuit is None:
@@ -220,13 +221,19 @@ class Walk:
 
     def left_s(self) -> float | None:
         """Seconds that the current attempt may still take, or None for no limit."""
-        limits = (self.policy.attempt_timeout_s or math.inf, self._ends_at - self.timing.clock())
-        left = max(0.0, min(limits))
-        return None if left == math.inf else left
+        limit_s = self.policy.attempt_timeout_s or math.inf
+        if self.has_deadline:
+            limit_s = max(0.0, min(limit_s, self._ends_at - self.timing.clock()))
+        return None if limit_s == math.inf else limit_s
+
+    @property
+    def has_deadline(self) -> bool:
+        """Whether the time of the whole call is limited."""
+        return self._ends_at < math.inf
 
     def check_deadline(self) -> None:
         """Raise `RequestTimeoutError` once the time of the whole call is over."""
-        if self._ends_at < math.inf and self.timing.clock() >= self._ends_at:
+        if self.has_deadline and self.timing.clock() >= self._ends_at:
             name = self._models[self.turn.model_index].name
             msg = f"{name} had not finished when the deadline was over; raise deadline_s."
             self._overdue = RequestTimeoutError(msg, model=name)

@@ -13,6 +13,7 @@ from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.runnables import ensure_config
 
 from langchain_tale.resilience.runs import announced, parent_is, parent_of
+from langchain_tale.resilience.tokens import let_off_handlers, says_something
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -67,10 +68,14 @@ class KnowsItsRun(Base):
         config, parent = self._announced(ensure_config(config), CallbackManager)
         chunks = super().stream(input, config, **kwargs)
         with parent_is(parent):
-            first = next(chunks, None)
-        if first is not None:
-            yield first
-        yield from chunks
+            chunk = next(chunks, None)
+        while chunk is not None and not says_something(chunk):
+            yield chunk
+            chunk = next(chunks, None)
+        if chunk is not None:
+            let_off_handlers(chunks)
+            yield chunk
+            yield from chunks
 
     async def astream(
         self,
@@ -83,11 +88,16 @@ class KnowsItsRun(Base):
         stream = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, **kwargs))
         async with aclosing(stream) as chunks:
             with parent_is(parent):
-                first = await anext(chunks, None)
-            if first is not None:
-                yield first
-            async for chunk in chunks:
+                chunk = await anext(chunks, None)
+            while chunk is not None and not says_something(chunk):
                 yield chunk
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
+            let_off_handlers(chunks)
+            yield chunk
+            async for following in chunks:
+                yield following
 
     def _generate_with_cache(
         self,

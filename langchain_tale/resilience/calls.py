@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.exceptions import ModelNotFoundError
 
 from langchain_tale.catalogue import OpenRouterModel, known_model
-from langchain_tale.resilience.attempts import Contender, Timing
-from langchain_tale.resilience.breaker import Circuits, shared_circuits
+from langchain_tale.resilience.attempts import Contender
+from langchain_tale.resilience.breaker import shared_circuits
 from langchain_tale.resilience.composing import HasSiblings
 from langchain_tale.resilience.members import Member
 from langchain_tale.resilience.reporting import ToldWalk
 from langchain_tale.resilience.revising import asked_after, whole_after
-from langchain_tale.resilience.runs import Answer, Parent, aattempt_run, attempt_run
+from langchain_tale.resilience.runs import AttemptRun
 from langchain_tale.telemetry.events import ModelRetired
 from langchain_tale.telemetry.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import Iterable
 
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
     from langchain_tale.errors import RefusedReplyError
-    from langchain_tale.resilience.attempts import Circuit
+    from langchain_tale.resilience.attempts import Circuit, Timing, Turn
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.resilience.revising import Revising
+    from langchain_tale.resilience.runs import Answer, Parent
 
 _lamented: Final[set[str]] = set()
 """The models that this process has warned about."""
@@ -44,10 +45,25 @@ class Call:
         messages: What is asked.
         within: The call of which this one is an attempt, if it is.
         is_step: Whether something larger tells of success.
+        breaker: When a model is left alone; None for never.
+        revising: How refused answers are asked for again.
+        timing: Time and chance.
 
     Attributes:
+        scope: Who is told.
         walk: Whose turn it is.
     """
+
+    __slots__ = (
+        "_circuits",
+        "_members",
+        "_messages",
+        "_parent",
+        "_retry",
+        "_revising",
+        "scope",
+        "walk",
+    )
 
     walk: ToldWalk
 
@@ -57,45 +73,38 @@ class Call:
         retry: RetryPolicy,
         parent: Parent | None,
         messages: list[BaseMessage],
-        within: Scope | None = None,
         *,
+        within: Scope | None = None,
         is_step: bool = False,
+        breaker: BreakerPolicy | None = None,
+        revising: Revising | None = None,
+        timing: Timing,
     ) -> None:
-        self._scope = Scope.of(parent, within=within)
-        self._place = {"is_nested": within is not None, "is_step": is_step}
-        self._members = [Member(model, kwargs, self._scope) for model, kwargs in models]
+        self.scope = scope = Scope.of(parent, within=within)
+        self._members = [Member(model, kwargs, scope) for model, kwargs in models]
         self._retry = retry
         self._parent = parent
         self._messages = messages
-        self._circuits: Circuits | None = None
-        self._revising: Revising | None = None
-
-    def begun(self, breaker: BreakerPolicy | None, timing: Timing) -> Self:
-        """Start its clock."""
         self._circuits = None if breaker is None else shared_circuits(breaker)
+        self._revising = revising
         contenders = [Contender(member.name, self._circuit(member)) for member in self._members]
-        self.walk = ToldWalk(contenders, self._retry, timing, scope=self._scope, **self._place)
-        return self
+        self.walk = walk = ToldWalk(contenders, retry, timing)
+        walk.tells(scope, is_nested=within is not None, is_step=is_step)
+        walk.max_revisions = None if revising is None else revising.max_revisions
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._scope.claim(error)
-        self._scope.flush()
+        self.scope.claim(error)
+        self.scope.flush()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._scope.claim(error)
-        await self._scope.aflush()
-
-    def revised_by(self, revising: Revising | None) -> Self:
-        """Let refused answers be asked for again as `revising` says."""
-        self._revising = revising
-        self.walk.max_revisions = None if revising is None else revising.max_revisions
-        return self
+        self.scope.claim(error)
+        await self.scope.aflush()
 
     def asked(self, member: Member) -> list[BaseMessage]:
         """What to ask in this attempt: after a refusal, with the reason."""
@@ -116,34 +125,17 @@ class Call:
         refusals = self.walk.refusals if self.walk.log else ()
         return refusals[-1] if refusals else None
 
-    @contextmanager
-    def attempt(self) -> Iterator[tuple[Member, Answer]]:
+    def attempt(self) -> _NextAttempt:
         """The next attempt, as a run: whom to ask, and where to leave the answer."""
-        turn = self.walk.begin()
-        self._scope.flush()
-        member = self._members[turn.model_index]
-        try:
-            with attempt_run(self._parent, member.name, turn.number, self.asked(member)) as answer:
-                yield member, answer
-        except BaseException as error:
-            self._ended(member, error)
-            raise
+        return _NextAttempt(self)
 
-    @asynccontextmanager
-    async def aattempt(self) -> AsyncIterator[tuple[Member, Answer]]:
-        """The twin of `attempt`."""
-        turn = self.walk.begin()
-        await self._scope.aflush()
+    def run_of(self, turn: Turn) -> tuple[Member, AttemptRun]:
+        """Whose turn it is, and the run that it will be."""
         member = self._members[turn.model_index]
-        try:
-            run = aattempt_run(self._parent, member.name, turn.number, self.asked(member))
-            async with run as answer:
-                yield member, answer
-        except BaseException as error:
-            self._ended(member, error)
-            raise
+        asked = partial(self.asked, member)
+        return member, AttemptRun(self._parent, member.name, turn.number, asked)
 
-    def _ended(self, member: Member, error: BaseException) -> None:
+    def ended(self, member: Member, error: BaseException) -> None:
         """An attempt was ended by an error: who might stand in, if the model is gone?"""
         self.walk.left(error)
         if not isinstance(error, ModelNotFoundError):
@@ -165,7 +157,63 @@ class Call:
         if new and gone.name not in _lamented:
             _lamented.add(gone.name)
             names = ", ".join(member.name for member in new)
-            self._scope.tell(ModelRetired, model=gone.name, successors=names)
+            self.scope.tell(ModelRetired, model=gone.name, successors=names)
+
+
+class _NextAttempt:
+    """A context manager around one attempt, sync or async."""
+
+    __slots__ = ("_call", "_member", "_run")
+
+    _member: Member
+    _run: AttemptRun
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __enter__(self) -> tuple[Member, Answer]:
+        self._begin()
+        self._call.scope.flush()
+        try:
+            return self._member, self._run.__enter__()
+        except BaseException as error:
+            self._call.ended(self._member, error)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            self._run.__exit__(kind, error, trace)
+        except BaseException as raised:
+            self._call.ended(self._member, raised)
+            raise
+        if error is not None:
+            self._call.ended(self._member, error)
+
+    async def __aenter__(self) -> tuple[Member, Answer]:
+        self._begin()
+        await self._call.scope.aflush()
+        try:
+            return self._member, await self._run.__aenter__()
+        except BaseException as error:
+            self._call.ended(self._member, error)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            await self._run.__aexit__(kind, error, trace)
+        except BaseException as raised:
+            self._call.ended(self._member, raised)
+            raise
+        if error is not None:
+            self._call.ended(self._member, error)
+
+    def _begin(self) -> None:
+        turn = self._call.walk.begin()
+        self._member, self._run = self._call.run_of(turn)
 
 
 def successors_of(name: str, error: Exception) -> list[str]:

@@ -29,7 +29,7 @@ from langchain_tale.resilience.composing import (
     split_options,
 )
 from langchain_tale.resilience.continuing import OnBrokenStream, Telling
-from langchain_tale.resilience.members import facts_of, without_retries
+from langchain_tale.resilience.members import without_retries
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from langchain_tale.resilience.recalling import Recalling, arecalled, recalled
 from langchain_tale.resilience.revising import Revising
@@ -170,7 +170,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
         call = self._call(parent_of(run_manager), messages, kwargs)
 
         async def ask() -> ChatResult:
-            async with call.aattempt() as (member, answer):
+            async with call.attempt() as (member, answer):
                 within_s = call.walk.left_s()
                 asked = call.asked(member)
                 result = await member.agenerate(asked, stop=stop, within_s=within_s, **kwargs)
@@ -220,10 +220,17 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     def _call(
         self, parent: Parent | None, messages: list[BaseMessage], kwargs: dict[str, Any]
     ) -> Call:
-        within = kwargs.pop(SCOPE, None)
-        asked_with = self._asked_with()
-        call = Call(asked_with, self.retry, parent, messages, within, is_step=self.is_step)
-        return call.begun(self.breaker, self.timing).revised_by(self.revising)
+        return Call(
+            self._asked_with(),
+            self.retry,
+            parent,
+            messages,
+            within=kwargs.pop(SCOPE, None),
+            is_step=self.is_step,
+            breaker=self.breaker,
+            revising=self.revising,
+            timing=self.timing,
+        )
 
     def _asked_with(self) -> Iterable[tuple[BaseChatModel, dict[str, Any]]]:
         """The models, and the arguments that only they are called with."""
@@ -346,8 +353,8 @@ def _whole(result: ChatResult, call: Call) -> ChatResult:
 def _with_log(result: ChatResult, walk: ToldWalk) -> ChatResult:
     message = result.generations[0].message
     metadata = {**(result.llm_output or {}), **message.response_metadata}
-    usage = getattr(message, "usage_metadata", None)
-    walk.answered(metadata, usage, content_chars=len(message.text), is_streamed=False)
-    walk.succeeded(**facts_of(metadata))
+    usage, content = getattr(message, "usage_metadata", None), message.content
+    chars = len(content if isinstance(content, str) else message.text)
+    walk.answered(metadata, usage, content_chars=chars, is_streamed=False)
     message.response_metadata["attempts"] = [attempt.to_dict() for attempt in walk.log]
     return result

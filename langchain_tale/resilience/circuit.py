@@ -71,6 +71,11 @@ class LocalStorage(pybreaker.CircuitMemoryStorage):
         """The state, and when the circuit opened last."""
         return cast("CircuitState", self._state), self._opened_at
 
+    @property
+    def is_spotless(self) -> bool:
+        """Whether it is known without asking that one more success changes nothing."""
+        return self._state == pybreaker.STATE_CLOSED and not self._fail_counter
+
     def lend_probe(self, token: str) -> bool:
         """Give the probe to `token`, unless somebody has it."""
         if self.probe_ends_in_s() > 0:
@@ -228,6 +233,8 @@ class Circuit:
             permit.is_settled = True
             if permit.probe is None:
                 self._breaker.under_way = max(0, self._breaker.under_way - 1)
+                if outcome is _well and self._storage.is_spotless:
+                    return
             if outcome is not None and self._storage.period() == permit.period:
                 with suppress(_Unwell):
                     self._rules[before].call(outcome)

@@ -119,6 +119,10 @@ class _SharedStorage(LocalStorage):
         return found
 
     @property
+    def is_spotless(self) -> bool:
+        return False  # others may have failed
+
+    @property
     def state(self) -> str:
         return self._state  # no question: pybreaker asks only when a circuit is made
 

@@ -76,16 +76,20 @@ class Telling:
     Attributes:
         asked: The messages of the call.
         on_broken_stream: What happens when a stream breaks after its first content.
-        text: All that was handed on.
         is_of_words: Whether nothing but text was handed on: half a tool call has no sequel.
     """
 
     asked: Sequence[BaseMessage]
     on_broken_stream: OnBrokenStream = "raise"
-    text: str = ""
     is_of_words: bool = True
+    _told: list[str] = field(default_factory=list)
     _seam: Seam | None = field(default=None)
     _ends: int = field(default=0)
+
+    @property
+    def text(self) -> str:
+        """All that was handed on."""
+        return "".join(self._told)
 
     @property
     def may_go_on(self) -> bool:
@@ -124,23 +128,23 @@ class Telling:
             self._seam = Seam(self.text)
             self._ends = int(getattr(error, "has_usage", False))
             return None
-        self.text, self.is_of_words = "", True
+        self._told, self.is_of_words = [], True
         message = AIMessageChunk(content="", response_metadata={"is_restarted": True})
         return ChatGenerationChunk(message=message)
 
     def joined(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
         """The chunk, less what was told before."""
-        if has_calls(chunk):
+        if self.is_of_words and has_calls(chunk):
             self.is_of_words = False
         if self._seam is not None and isinstance(chunk.message.content, str):
             chunk = with_text(chunk, self._seam.take(chunk.text))
-        self.text += chunk.text
+        self._told.append(chunk.text)
         return chunk
 
     def rest(self) -> ChatGenerationChunk | None:
         """What was held back to the end."""
         held = "" if self._seam is None or self._seam.is_joined else self._seam.rest()
-        self.text += held
+        self._told.append(held)
         return ChatGenerationChunk(message=AIMessageChunk(content=held)) if held else None
 
 

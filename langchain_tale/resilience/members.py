@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
@@ -17,7 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_tale.errors import RequestTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
     from langchain_tale.telemetry.scopes import Scope
 
@@ -29,7 +30,7 @@ _TELLS: Final = "told_to"
 """That of one that tells a scope what becomes of its requests: given the scope, likewise."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
     """A chat model, and the arguments that only it is called with.
 
@@ -72,14 +73,11 @@ class Member:
         """
         if self.model.rate_limiter:
             self.model.rate_limiter.acquire(blocking=True)
-
-        def ask() -> ChatResult:
-            return self.model._generate(messages, **self._arguments(kwargs, within_s))
-
+        arguments = self._arguments(kwargs, within_s)
         if within_s is None or self._can(_KEEPS_TIME):
-            return ask()
+            return self.model._generate(messages, **arguments)
         with self._in_time():
-            return _in_thread(ask, within_s)
+            return _in_thread(partial(self.model._generate, messages, **arguments), within_s)
 
     async def agenerate(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
@@ -87,9 +85,12 @@ class Member:
         """The twin of `generate`; the request is cancelled when the time is over."""
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
+        arguments = self._arguments(kwargs, within_s)
+        if within_s is None and self._can(_KEEPS_TIME):
+            return await self.model._agenerate(messages, **arguments)
         with self._in_time():
             async with asyncio.timeout(within_s):
-                return await self.model._agenerate(messages, **self._arguments(kwargs, within_s))
+                return await self.model._agenerate(messages, **arguments)
 
     def stream(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
@@ -97,30 +98,38 @@ class Member:
         """An answer in chunks; in one chunk from a model that cannot stream.
 
         The time is for each wait for a chunk; a model that keeps none is not stopped.
+
+        Returns:
+            A stream to be closed: the model's own, since a generator around it costs each chunk.
         """
         if not self._streams("_stream"):
-            yield _as_chunk(self.generate(messages, within_s=within_s, **kwargs))
-            return
+            answer = self.generate(messages, within_s=within_s, **kwargs)
+            return (_as_chunk(each) for each in (answer,))
         if self.model.rate_limiter:
             self.model.rate_limiter.acquire(blocking=True)
-        yield from self.model._stream(messages, **self._arguments(kwargs, within_s))
+        chunks: Any = self.model._stream(messages, **self._arguments(kwargs, within_s))
+        return chunks if hasattr(chunks, "close") else (chunk for chunk in chunks)
 
     async def astream(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
     ) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `stream`; whatever the model, it is stopped when the time is over."""
         if not self._streams("_stream", "_astream"):
-            yield _as_chunk(await self.agenerate(messages, within_s=within_s, **kwargs))
-            return
+            return self._whole(await self.agenerate(messages, within_s=within_s, **kwargs))
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
-        chunks = self.model._astream(messages, **self._arguments(kwargs, within_s))
+        chunks: Any = self.model._astream(messages, **self._arguments(kwargs, within_s))
+        is_on_time = within_s is None and self._can(_KEEPS_TIME)
+        return chunks if is_on_time else self._timed(chunks, within_s)
+
+    async def _whole(self, answer: ChatResult) -> AsyncGenerator[ChatGenerationChunk]:
+        yield _as_chunk(answer)
+
+    async def _timed(
+        self, chunks: AsyncIterator[ChatGenerationChunk], within_s: float | None
+    ) -> AsyncGenerator[ChatGenerationChunk]:
+        """The same chunks, each within so many seconds."""
         try:
-            if within_s is None:
-                with self._in_time():
-                    async for chunk in chunks:
-                        yield chunk
-                return
             while True:
                 with self._in_time():
                     async with asyncio.timeout(within_s):

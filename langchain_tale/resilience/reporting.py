@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_tale.errors import RefusedReplyError
 from langchain_tale.resilience.attempts import Turn, Walk
+from langchain_tale.resilience.members import facts_of
 from langchain_tale.telemetry.events import (
     ALL_OPEN,
     AttemptFailed,
@@ -22,10 +23,6 @@ from langchain_tale.telemetry.facts import answer_facts, failure_facts, totals
 from langchain_tale.telemetry.scopes import on_behalf_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langchain_tale.resilience.attempts import Contender, Timing
-    from langchain_tale.resilience.policy import RetryPolicy
     from langchain_tale.telemetry.scopes import Scope
 
 
@@ -37,33 +34,22 @@ class _StepSucceeded(AttemptSucceeded):
 
 
 class ToldWalk(Walk):
-    """A walk that tells its scope of every step.
+    """A walk that tells a scope of every step, once it knows whom."""
 
-    Args:
-        contenders: The models, best first.
-        policy: The limits.
-        timing: Time and chance.
-        scope: Who is told.
-        is_nested: Whether the call is itself an attempt of another policy, which tells how
-            it ended.
-        is_step: Whether something larger tells of success.
-    """
+    __slots__ = ("_is_nested", "_scope", "_success")
 
-    def __init__(
-        self,
-        contenders: Sequence[Contender | str],
-        policy: RetryPolicy,
-        timing: Timing,
-        *,
-        scope: Scope,
-        is_nested: bool = False,
-        is_step: bool = False,
-    ) -> None:
-        super().__init__(contenders, policy, timing)
+    def tells(self, scope: Scope, *, is_nested: bool, is_step: bool) -> None:
+        """Learn whom to tell.
+
+        Args:
+            scope: Who is told.
+            is_nested: Whether the call is itself an attempt of another policy, which tells how
+                it ended.
+            is_step: Whether something larger tells of success.
+        """
         self._success = _StepSucceeded if is_step else AttemptSucceeded
         self._scope = scope
         self._is_nested = is_nested
-        self._answer: dict[str, Any] = {}
 
     # ── a turn ──────────────────────────────────────────────────────────────
 
@@ -77,22 +63,23 @@ class ToldWalk(Walk):
             facts = {"model": self._name, "from_model": before, "error": error}
             self._scope.tell(ModelFellBack, attempt=turn.number, **facts)
         self._scope.time_to_first_token_s = None
-        self._tell(AttemptStarted, model=self._name, wait_s=turn.wait_s)
+        if self._scope.is_heard(AttemptStarted):
+            self._tell(AttemptStarted, model=self._name, wait_s=turn.wait_s)
         return turn
 
     def answered(
         self, metadata: dict[str, Any], usage: Any, *, content_chars: int, is_streamed: bool
     ) -> None:
-        """Hear what an answer says of itself, before `succeeded`."""
-        if self._scope.is_heard(self._success):
-            self._answer = answer_facts(
-                metadata, usage, content_chars=content_chars, is_streamed=is_streamed
-            )
+        """Log the current turn as the one that gave the answer, and tell of it.
 
-    def succeeded(self, **facts: Any) -> None:
-        """Log the current turn as the one that gave the answer, and tell of it."""
+        Args:
+            metadata: The answer's `response_metadata`.
+            usage: Its `usage_metadata`.
+            content_chars: Length of its text.
+            is_streamed: Whether it came in chunks.
+        """
         with on_behalf_of(self._scope):
-            super().succeeded(**facts)
+            self.succeeded(**facts_of(metadata))
         if self._is_nested or not self._scope.is_heard(self._success):
             return
         attempt, (total_s, total_usd) = self.log[-1], totals(self.log)
@@ -106,7 +93,7 @@ class ToldWalk(Walk):
             cost_usd=attempt.cost_usd,
             total_latency_s=total_s,
             total_cost_usd=total_usd,
-            **self._answer,
+            **answer_facts(metadata, usage, content_chars=content_chars, is_streamed=is_streamed),
         )
 
     def failed(self, error: Exception) -> None:

@@ -11,13 +11,7 @@ carries it there.
 
 from __future__ import annotations
 
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +22,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -38,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Parent:
     """The run of the logical call, and what its children inherit."""
 
@@ -127,7 +121,10 @@ def named(config: RunnableConfig) -> tuple[RunnableConfig, Parent]:
 class Answer:
     """Where the body of an attempt leaves the message that its run ends with."""
 
-    message: BaseMessage | None = None
+    __slots__ = ("message",)
+
+    def __init__(self) -> None:
+        self.message: BaseMessage | None = None
 
     def as_result(self) -> LLMResult:
         """The answer without its usage, which the parent run reports."""
@@ -139,49 +136,48 @@ class Answer:
         return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
-def attempt_run(
-    parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
-) -> AbstractContextManager[Answer]:
-    """Run the body as attempt `number` of `parent`; callbacks see it start, end or fail."""
-    if parent is None or not parent.listeners:
-        return nullcontext(Answer())
-    return _attempt_run(parent, name, number, messages)
+class AttemptRun:
+    """Attempt `number` of `parent` as a context manager, sync or async.
 
+    Callbacks see it start, end or fail; where nobody listens, nothing is done.
+    """
 
-def aattempt_run(
-    parent: Parent | None, name: str, number: int, messages: Sequence[BaseMessage]
-) -> AbstractAsyncContextManager[Answer]:
-    """The twin of `attempt_run`."""
-    if parent is None or not parent.listeners:
-        return nullcontext(Answer())
-    return _aattempt_run(parent, name, number, messages)
+    __slots__ = ("_answer", "_arguments", "_asked", "_name", "_run")
 
+    def __init__(
+        self, parent: Parent | None, name: str, number: int, asked: Callable[[], list[BaseMessage]]
+    ) -> None:
+        is_heard = parent is not None and parent.handlers and parent.listeners
+        self._arguments = parent.for_child(number) if parent is not None and is_heard else None
+        self._name = name
+        self._asked = asked
+        self._answer = Answer()
+        self._run: Any = None
 
-@contextmanager
-def _attempt_run(
-    parent: Parent, name: str, number: int, messages: Sequence[BaseMessage]
-) -> Iterator[Answer]:
-    answer = Answer()
-    manager = CallbackManager(**parent.for_child(number))
-    run = manager.on_chat_model_start({}, [list(messages)], name=name)[0]
-    try:
-        yield answer
-    except BaseException as error:
-        run.on_llm_error(error, response=LLMResult(generations=[]))
-        raise
-    run.on_llm_end(answer.as_result())
+    def __enter__(self) -> Answer:
+        if self._arguments is not None:
+            manager = CallbackManager(**self._arguments)
+            (self._run,) = manager.on_chat_model_start({}, [self._asked()], name=self._name)
+        return self._answer
 
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._run is None:
+            return
+        if error is None:
+            self._run.on_llm_end(self._answer.as_result())
+        else:
+            self._run.on_llm_error(error, response=LLMResult(generations=[]))
 
-@asynccontextmanager
-async def _aattempt_run(
-    parent: Parent, name: str, number: int, messages: Sequence[BaseMessage]
-) -> AsyncIterator[Answer]:
-    answer = Answer()
-    manager = AsyncCallbackManager(**parent.for_child(number))
-    run = (await manager.on_chat_model_start({}, [list(messages)], name=name))[0]
-    try:
-        yield answer
-    except BaseException as error:
-        await run.on_llm_error(error, response=LLMResult(generations=[]))
-        raise
-    await run.on_llm_end(answer.as_result())
+    async def __aenter__(self) -> Answer:
+        if self._arguments is not None:
+            manager = AsyncCallbackManager(**self._arguments)
+            (self._run,) = await manager.on_chat_model_start({}, [self._asked()], name=self._name)
+        return self._answer
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._run is None:
+            return
+        if error is None:
+            await self._run.on_llm_end(self._answer.as_result())
+        else:
+            await self._run.on_llm_error(error, response=LLMResult(generations=[]))

@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_tale.errors import BudgetSpentError, EmptyReplyError, ExternalServiceError
 from langchain_tale.resilience.accepting import Accept, AcceptBeginning, acheck, check
-from langchain_tale.resilience.members import chunk_of, facts_of
+from langchain_tale.resilience.members import chunk_of
 from langchain_tale.resilience.opened import Opened
 
 if TYPE_CHECKING:
@@ -47,16 +47,20 @@ class Streaming:
 
     def chunks(self) -> Generator[ChatGenerationChunk]:
         """The answer, and last the log of its attempts."""
-        walk = self.call.walk
+        walk, joined = self.call.walk, self.telling.joined
+        has_deadline = walk.has_deadline
         with self.call:
             while True:
                 opened = self._opened()
                 try:
                     with opened.until:
                         for chunk in opened.head:
-                            yield self.telling.joined(chunk)
-                        for chunk in opened.rest:
-                            yield self._joined(opened, chunk)
+                            yield joined(chunk)
+                        for chunk in opened.rest:  # three calls for each chunk, and no more
+                            if has_deadline:
+                                walk.check_deadline()
+                            opened.note(chunk)
+                            yield joined(chunk)
                         opened.finish()
                     break
                 except Exception as error:  # noqa: BLE001 (raised unless another stream follows)
@@ -69,16 +73,20 @@ class Streaming:
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `chunks`."""
-        walk = self.call.walk
+        walk, joined = self.call.walk, self.telling.joined
+        has_deadline = walk.has_deadline
         async with self.call:
             while True:
                 opened = await self._aopened()
                 try:
                     async with opened.until:  # no generator of its own: each costs every chunk
                         for chunk in opened.head:
-                            yield self.telling.joined(chunk)
+                            yield joined(chunk)
                         async for chunk in opened.rest:
-                            yield self._joined(opened, chunk)
+                            if has_deadline:
+                                walk.check_deadline()
+                            opened.note(chunk)
+                            yield joined(chunk)
                         opened.finish()
                     break
                 except Exception as error:  # noqa: BLE001 (raised unless another stream follows)
@@ -131,10 +139,10 @@ class Streaming:
 
     async def _aopen(self) -> AsyncOpened:
         async with AsyncExitStack() as stack:
-            member, answer = await stack.enter_async_context(self.call.aattempt())
+            member, answer = await stack.enter_async_context(self.call.attempt())
             asked = self._asked(member)
             within_s = self.call.walk.left_s()
-            chunks = member.astream(asked, within_s=within_s, **self.kwargs)
+            chunks = await member.astream(asked, within_s=within_s, **self.kwargs)
             rest = await stack.enter_async_context(aclosing(chunks))
             opened = Opened(rest=rest, answer=answer, until=stack)
             try:
@@ -180,21 +188,12 @@ class Streaming:
 
     # ── telling ─────────────────────────────────────────────────────────────
 
-    def _joined(
-        self, opened: SyncOpened | AsyncOpened, chunk: ChatGenerationChunk
-    ) -> ChatGenerationChunk:
-        """A chunk after the head, as the consumer is told it."""
-        self.call.walk.check_deadline()
-        opened.note(chunk)
-        return self.telling.joined(chunk)
-
     def _end(self, opened: SyncOpened | AsyncOpened) -> Generator[ChatGenerationChunk]:
         """What was held back, and the log."""
         if (held := self.telling.rest()) is not None:
             yield held
         walk, chars = self.call.walk, len(self.telling.text)
         walk.answered(opened.metadata, opened.usage, content_chars=chars, is_streamed=True)
-        walk.succeeded(**facts_of(opened.metadata))
         log = [attempt.to_dict() for attempt in walk.log]
         message = AIMessageChunk(
             content="", response_metadata={"attempts": log}, chunk_position="last"

@@ -64,18 +64,21 @@ def current_request_id() -> str | None:
     return _CURRENT.get()
 
 
-def request_id_for(metadata: Mapping[str, Any] | None = None) -> str:
-    """The id of a logical call that begins here.
+def given_request_id(metadata: Mapping[str, Any] | None = None) -> str | None:
+    """The caller's id of a logical call that begins here; None where one is to be made.
 
     Args:
         metadata: LangChain's metadata of the call, of which `request_id` counts.
     """
-    return _CURRENT.get() or _of_metadata(metadata) or new_request_id()
+    known = _CURRENT.get()
+    if known is None and metadata and REQUEST_ID in metadata:
+        return _of_metadata(metadata)
+    return known
 
 
-def _of_metadata(metadata: Mapping[str, Any] | None) -> str | None:
+def _of_metadata(metadata: Mapping[str, Any]) -> str | None:
     """What a config says, if it can serve: a config must not break a call."""
-    said = str((metadata or {}).get(REQUEST_ID) or "")[:MAX_CHARS]
+    said = str(metadata[REQUEST_ID] or "")[:MAX_CHARS]
     return said if said.isprintable() and said.strip() else None
 
 

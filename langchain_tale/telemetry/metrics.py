@@ -80,6 +80,8 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     """It is quick; langchain-core would ask a thread pool on async runs otherwise."""
     ignores_attempts: ClassVar[bool] = True
     """See `langchain_tale.resilience.runs`."""
+    wants_first_token_only: ClassVar[bool] = True
+    """See `langchain_tale.resilience.tokens`."""
 
     @property
     def ignore_chain(self) -> bool:

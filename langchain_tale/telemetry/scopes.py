@@ -8,6 +8,7 @@ call does whenever it may wait anyway.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID  # noqa: TC003 (a protocol's fields)
 
@@ -19,7 +20,11 @@ from langchain_core.callbacks import (
 )
 
 from langchain_tale.errors import ExternalServiceError
-from langchain_tale.telemetry.context import current_request_id, request_id_for
+from langchain_tale.telemetry.context import (
+    current_request_id,
+    given_request_id,
+    new_request_id,
+)
 from langchain_tale.telemetry.emitting import emit, is_heard
 
 if TYPE_CHECKING:
@@ -54,8 +59,14 @@ class Run(Protocol):
 class Scope:
     """What belongs together: one request id, and one run where there is one.
 
+    Args:
+        request_id: The caller's id, or None where one is to be made once it is asked for.
+        run_id: LangChain's id of the run, or None.
+        handlers: Who may want to hear of what happens.
+        tags: Of the run.
+        metadata: Of the run.
+
     Attributes:
-        request_id: The caller's id, or the one that was made.
         run_id: LangChain's id of the run, or None.
         time_to_first_token_s: Of the attempt under way, once there was content.
     """
@@ -64,28 +75,29 @@ class Scope:
         "_handlers",
         "_metadata",
         "_pending",
+        "_request_id",
         "_tags",
-        "request_id",
         "run_id",
         "time_to_first_token_s",
     )
 
     def __init__(
         self,
-        request_id: str,
+        request_id: str | None,
         run_id: UUID | None = None,
         *,
         handlers: Sequence[BaseCallbackHandler] = (),
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.request_id = request_id
+        self._request_id = request_id
         self.run_id = run_id
         self.time_to_first_token_s: float | None = None
-        self._handlers = [each for each in handlers if _hears(each)] if run_id else []
+        hearing = [each for each in handlers if _hears(each)] if handlers and run_id else ()
+        self._handlers: Sequence[BaseCallbackHandler] = hearing
         self._tags = tags
         self._metadata = metadata
-        self._pending: list[Event] = []
+        self._pending: list[Event] | None = None
 
     @classmethod
     def of(cls, run: Run | None, *, within: Scope | None = None, to_handlers: bool = True) -> Self:
@@ -97,7 +109,7 @@ class Scope:
             to_handlers: Whether the run's handlers hear of what happens.
         """
         metadata = None if run is None else run.metadata
-        known = request_id_for(metadata) if within is None else within.request_id
+        known = given_request_id(metadata) if within is None else within.request_id
         if run is None:
             return cls(known)
         handlers = run.handlers if to_handlers else ()
@@ -107,7 +119,7 @@ class Scope:
     def of_step(cls, config: RunnableConfig) -> Self:
         """The scope of the step of a chain that was given `config`."""
         manager: Any = config.get("callbacks")  # a manager, as langchain-core gives it to a step
-        known = request_id_for(config.get("metadata"))
+        known = given_request_id(config.get("metadata"))
         if not isinstance(manager, CallbackManager | AsyncCallbackManager):
             return cls(known)
         return cls(
@@ -117,6 +129,13 @@ class Scope:
             tags=manager.tags,
             metadata=manager.metadata,
         )
+
+    @property
+    def request_id(self) -> str:
+        """The caller's id, or the one that was made."""
+        if self._request_id is None:
+            self._request_id = new_request_id()
+        return self._request_id
 
     def is_heard(self, kind: type[Event]) -> bool:
         """Whether anybody hears events of a kind; else their facts need not be gathered."""
@@ -137,7 +156,7 @@ class Scope:
         event = kind(request_id=self.request_id, run_id=run_id, **facts)
         emit(event, error=cause)
         if is_custom:
-            self._pending.append(event)
+            self._pending = [*(self._pending or ()), event]
 
     def claim(self, error: BaseException | None) -> None:
         """Note the request id on an error that leaves the call."""
@@ -161,8 +180,8 @@ class Scope:
             await manager.on_custom_event(event.custom_name, event.to_dict(), run_id=self.run_id)
 
     def _taken(self) -> list[Event]:
-        taken, self._pending = self._pending, []
-        return taken
+        taken, self._pending = self._pending, None
+        return taken or []
 
     def _manager_arguments(self) -> dict[str, Any]:
         return {
@@ -208,5 +227,11 @@ _DEAF: Final = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_cus
 
 def _hears(handler: BaseCallbackHandler) -> bool:
     """Whether a handler does anything with custom events; most do not."""
-    own = getattr(handler.on_custom_event, "__func__", handler.on_custom_event)
-    return own not in _DEAF and not handler.ignore_custom_event
+    kind: Any = type(handler)
+    is_deaf = _is_deaf(kind) and "on_custom_event" not in vars(handler)
+    return not is_deaf and not handler.ignore_custom_event
+
+
+@lru_cache(maxsize=256)
+def _is_deaf(kind: type[BaseCallbackHandler]) -> bool:
+    return getattr(kind, "on_custom_event", None) in _DEAF

@@ -15,8 +15,9 @@ import langchain_tale
 from langchain_tale.errors import AllModelsFailedError, ConfigurationError, ExternalServiceError
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.story.chain import create_story_chain
-from langchain_tale.telemetry.context import current_request_id, request_id, request_id_for
+from langchain_tale.telemetry.context import current_request_id, given_request_id, request_id
 from langchain_tale.telemetry.events import ApiCalled, AttemptStarted
+from langchain_tale.telemetry.scopes import Scope
 from tests.conftest import chat_model
 from tests.telemetry.conftest import EVERY_WAY, QUICK, logged
 
@@ -69,12 +70,13 @@ def test_what_is_no_id_is_refused(wrong: Any) -> None:
 
 @pytest.mark.parametrize("odd", [None, "", "two\nlines", 0])
 def test_a_config_with_an_odd_id_breaks_nothing(odd: Any) -> None:
-    assert len(request_id_for({"request_id": odd})) == 32
+    assert given_request_id({"request_id": odd}) is None
+    assert len(Scope(given_request_id({"request_id": odd})).request_id) == 32
 
 
 def test_an_id_of_a_config_is_cut_and_made_a_string() -> None:
-    assert request_id_for({"request_id": "x" * 300}) == "x" * 256
-    assert request_id_for({"request_id": 7}) == "7"
+    assert given_request_id({"request_id": "x" * 300}) == "x" * 256
+    assert given_request_id({"request_id": 7}) == "7"
 
 
 # ── where it comes from ─────────────────────────────────────────────────────
