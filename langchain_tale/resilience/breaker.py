@@ -113,6 +113,12 @@ def shared_circuits(policy: BreakerPolicy) -> Circuits:
     return _shared.get(policy) or _shared.setdefault(policy, Circuits(policy))
 
 
+def known_policy(policy: BreakerPolicy) -> BreakerPolicy:
+    """An equal policy that has circuits already, or this one: the same one is found at once."""
+    registry = _shared.get(policy)
+    return policy if registry is None else registry.policy
+
+
 def circuits() -> dict[tuple[str, str], CircuitState]:
     """The state of every circuit of the process, by base URL and model.
 

@@ -21,6 +21,7 @@ from langchain_tale.resilience.accepting import (
 from langchain_tale.resilience.attempts import Timing
 from langchain_tale.resilience.batching import BatchesWidely
 from langchain_tale.resilience.belonging import SCOPE, KnowsItsRun, described
+from langchain_tale.resilience.breaker import known_policy
 from langchain_tale.resilience.calls import Call
 from langchain_tale.resilience.composing import (
     LOOP_OPTIONS,
@@ -115,6 +116,7 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     def _one_owner_of_retries(self) -> ResilientChatModel:
         """Switch the models' own retries off, so that N attempts mean at most N requests."""
         self.models = [without_retries(model) for model in self.models]
+        self.breaker = self.breaker and known_policy(self.breaker)
         return self
 
     @property

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
+from logging import LogRecord
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,35 @@ def is_heard(kind: type[Event]) -> bool:
     return False
 
 
+class PrintsEvents(Protocol):
+    """A handler that can print an event without a record of it."""
+
+    def has_printed(self, event: Event) -> bool:
+        """Print it by the short way, if that gives the same line; whether it did."""
+
+
+_printer: PrintsEvents | None = None
+
+
+def print_by(printer: PrintsEvents | None) -> None:
+    """Have events printed by the short way as long as nobody but `printer` hears the logger."""
+    global _printer  # noqa: PLW0603 (one for the process, as the logger is)
+    _printer = printer
+
+
+def _is_printed(event: Event) -> bool:
+    """Whether an event is printed without a record, which takes four times as long as the line.
+
+    Only where nobody would see the record: no other handler, no filter, no factory of records.
+    """
+    printer, handlers = _printer, list[Any](LOGGER.handlers)
+    if printer is None or len(handlers) != 1 or handlers[0] is not printer:
+        return False
+    if LOGGER.filters or LOGGER.propagate or logging.getLogRecordFactory() is not LogRecord:
+        return False
+    return bool(printer.has_printed(event))
+
+
 def emit(event: Event, *, error: BaseException | None = None) -> None:
     """Hand an event to the logger `langchain_tale` and to all listeners. Never raises.
 
@@ -76,7 +106,7 @@ def emit(event: Event, *, error: BaseException | None = None) -> None:
         event: What happened.
         error: The exception that it tells of.
     """
-    if LOGGER.isEnabledFor(event.level):
+    if LOGGER.isEnabledFor(event.level) and not (error is None and _is_printed(event)):
         facts = {"event": event} if error is None else {"event": event, "error": error}
         record = LOGGER.makeRecord(
             LOGGER.name, event.level, "", 0, event, (), None, event.name, facts

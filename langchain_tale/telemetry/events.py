@@ -184,8 +184,7 @@ class AttemptSucceeded(Event):
     def message(self) -> str:
         """The event as a sentence."""
         who = self.answered_by or self.model
-        what = _listed(_seconds(self.latency_s), _tokens(self), _dollars(self.cost_usd))
-        return f"attempt {self.attempt} of {self.max_attempts}: {who} answered{what}"
+        return f"attempt {self.attempt} of {self.max_attempts}: {who} answered{_took(self)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,8 +398,7 @@ class StoryTold(Event):
     @property
     def message(self) -> str:
         """The event as a sentence."""
-        what = _listed(_seconds(self.latency_s), _tokens(self), _dollars(self.cost_usd))
-        return f"{self.model} told a story of {self.content_words} words{what}"
+        return f"{self.model} told a story of {self.content_words} words{_took(self)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -529,9 +527,8 @@ class ApiCalled(Event):
     @property
     def message(self) -> str:
         """The event as a sentence."""
-        code = None if self.status_code is None else str(self.status_code)
-        what = (code, _seconds(self.latency_s), _tokens(self), _dollars(self.cost_usd))
-        return f"request to {self.model} {self.outcome}{_listed(*what)}"
+        status = "" if self.status_code is None else f"{self.status_code}, "
+        return f"request to {self.model} {self.outcome}{_took(self, status)}"
 
 
 # ── sentences ───────────────────────────────────────────────────────────────
@@ -546,22 +543,13 @@ def _status(status_code: int | None) -> str:
     return "" if status_code in (None, _OK) else f" {status_code}"
 
 
-def _listed(*parts: str | None) -> str:
-    known = [part for part in parts if part]
-    return f" ({', '.join(known)})" if known else ""
-
-
-def _seconds(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{seconds:.1f} s"
-
-
-def _tokens(event: AttemptSucceeded | StoryTold | ApiCalled) -> str | None:
-    counts = [count for count in (event.input_tokens, event.output_tokens) if count is not None]
-    return f"{sum(counts)} tokens" if counts else None
-
-
-def _dollars(usd: float | None) -> str | None:
-    if usd is None:
-        return None
-    amount = f"{usd:.4g}"
-    return f"${Decimal(amount):f}" if "e" in amount else f"${amount}"  # without an exponent
+def _took(event: AttemptSucceeded | StoryTold | ApiCalled, said: str = "") -> str:
+    """What it took, as far as it is known: in one go, since each answer is told of."""
+    if event.latency_s is not None:
+        said += f"{event.latency_s:.1f} s, "
+    if event.input_tokens is not None or event.output_tokens is not None:
+        said += f"{(event.input_tokens or 0) + (event.output_tokens or 0)} tokens, "
+    if event.cost_usd is not None:
+        amount = f"{event.cost_usd:.4g}"
+        said += f"${Decimal(amount):f}, " if "e" in amount else f"${amount}, "  # no exponent
+    return f" ({said[:-2]})" if said else ""

@@ -27,9 +27,11 @@ def answer_facts(
         content_chars: Length of its text.
         is_streamed: Whether it came in chunks.
     """
+    counted = usage or {}
     return {
         "generation_id": metadata.get("id"),
-        **usage_facts(usage),
+        "input_tokens": counted.get("input_tokens"),
+        "output_tokens": counted.get("output_tokens"),
         "content_chars": content_chars,
         "is_streamed": is_streamed,
     }
@@ -59,6 +61,9 @@ def failure_facts(error: BaseException) -> dict[str, Any]:
 
 def totals(log: Sequence[Attempt]) -> tuple[float, float | None]:
     """Seconds and dollars of several attempts, waits included; None where nobody named a price."""
-    costs = [attempt.cost_usd for attempt in log if attempt.cost_usd is not None]
-    seconds = sum(attempt.waited_s + attempt.latency_s for attempt in log)
-    return seconds, sum(costs) if costs else None
+    seconds, dollars = 0.0, None
+    for attempt in log:
+        seconds += attempt.waited_s + attempt.latency_s
+        if attempt.cost_usd is not None:
+            dollars = (dollars or 0.0) + attempt.cost_usd
+    return seconds, dollars

@@ -24,7 +24,7 @@ from langchain_tale.telemetry.chains import (
     without_secrets,
 )
 from langchain_tale.telemetry.disclosure import ALLOWED
-from langchain_tale.telemetry.emitting import LOGGER
+from langchain_tale.telemetry.emitting import LOGGER, print_by
 from langchain_tale.telemetry.events import fact_names
 
 if TYPE_CHECKING:
@@ -84,11 +84,28 @@ def configure_logging(
     LOGGER.addHandler(handler)
     LOGGER.setLevel(known)
     LOGGER.propagate = False  # handlers of the root logger would print each line again
+    print_by(handler)
     ALLOWED.prompts, ALLOWED.responses = log_prompts, log_responses
 
 
 class TaleHandler(logging.StreamHandler[Any]):
     """The handler that `configure_logging` adds, and knows again."""
+
+    def has_printed(self, event: Event) -> bool:
+        """Print an event as JSON without a record, where nothing wants to see one; whether it did.
+
+        What goes wrong here is left to the long way, which meets it again and says so.
+        """
+        if type(self.formatter) is not JsonLines or self.filters or event.level < self.level:
+            return False
+        try:
+            line = _serialized(_event_row(event, time.time(), logging.getLevelName(event.level)))
+            with self.lock:  # type: ignore[union-attr]  # every handler has one
+                self.stream.write(line + self.terminator)
+        except Exception:  # noqa: BLE001 (see above)
+            return False
+        self.flush()
+        return True
 
 
 def _level(level: str | int) -> int:
@@ -120,7 +137,8 @@ class JsonLines(JsonFormatter):
         event: Event | None = getattr(record, "event", None)
         if event is None:
             return super().format(record)
-        return _serialized(_row(record, event.name, event.message, event))
+        row = _event_row(event, record.created, record.levelname)
+        return _serialized(row | _told_by(_error_of(record)))
 
     def add_fields(
         self,
@@ -129,23 +147,36 @@ class JsonLines(JsonFormatter):
         message_dict: dict[str, Any],  # noqa: ARG002 (it would have an exception as it is)
     ) -> None:
         """The row of a record that is no event's."""
-        log_data |= _row(record, record.name, record.message, None)
+        log_data |= {
+            "timestamp": _timestamp(record.created),
+            "level": record.levelname,
+            "event": record.name,
+            "message": without_secrets(record.message),
+            **getattr(record, "private", {}),
+            **_told_by(_error_of(record)),
+        }
 
 
-def _row(record: logging.LogRecord, name: str, message: str, event: Event | None) -> dict[str, Any]:
+def _event_row(event: Event, created: float, level: str) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "timestamp": _timestamp(record.created),
-        "level": record.levelname,
-        "event": name,
-        "message": without_secrets(message),
+        "timestamp": _timestamp(created),
+        "level": level,
+        "event": event.name,
+        "message": without_secrets(event.message),
     }
-    if event is not None:
-        _add_facts(row, event)
-    else:
-        row |= getattr(record, "private", {})
-    if (error := _error_of(record)) is not None:
-        row |= {"error_message": told(error), "exception": chain_text(error)}
+    facts_of, columns = _columns(type(event))
+    for fact, (column, decimals) in zip(facts_of(event), columns, strict=True):
+        if fact is not None:
+            row[column] = round(fact, decimals) if type(fact) is float else fact
+    if "input_tokens" in row or "output_tokens" in row:
+        row["tokens"] = row.get("input_tokens", 0) + row.get("output_tokens", 0)
     return row
+
+
+def _told_by(error: BaseException | None) -> dict[str, str]:
+    if error is None:
+        return {}
+    return {"error_message": told(error), "exception": chain_text(error)}
 
 
 class ConsoleLines(logging.Formatter):
@@ -174,15 +205,6 @@ def _columns(kind: type[Event]) -> _Columns:
         columns = tuple((_RENAMED.get(n, n), 4 if n.endswith("_s") else 11) for n in names)
         known = _COLUMNS[kind] = attrgetter(*names), columns
     return known
-
-
-def _add_facts(row: dict[str, Any], event: Event) -> None:
-    facts_of, columns = _columns(type(event))
-    for fact, (column, decimals) in zip(facts_of(event), columns, strict=True):
-        if fact is not None:
-            row[column] = round(fact, decimals) if type(fact) is float else fact
-    if "input_tokens" in row or "output_tokens" in row:
-        row["tokens"] = row.get("input_tokens", 0) + row.get("output_tokens", 0)
 
 
 def _timestamp(seconds: float) -> str:

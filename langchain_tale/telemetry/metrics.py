@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -15,7 +16,7 @@ from langchain_tale.telemetry import exposition, frames
 from langchain_tale.telemetry.calls import Call
 from langchain_tale.telemetry.open_runs import OpenRuns
 from langchain_tale.telemetry.otel import Instruments, is_installed
-from langchain_tale.telemetry.readings import NOT_SENT, Tried, read_answer, read_error
+from langchain_tale.telemetry.readings import NOT_SENT, Said, Tried, read_error
 from langchain_tale.telemetry.tally import Book
 
 if TYPE_CHECKING:
@@ -42,6 +43,23 @@ class _Run:
     provider: str | None
     parent_id: UUID | None
     first_token_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Answered:
+    """A call that was answered, not yet read."""
+
+    run: _Run
+    latency_s: float
+    said: Said
+
+    def call(self) -> Call | None:
+        """It as a call; None where the answer came from LangChain's cache."""
+        ending, run = self.said.ending(), self.run
+        if ending.is_cached:
+            return None
+        tried, first_s = ending.tried, run.first_token_s
+        return Call(run.model, "answered", tried, self.latency_s, first_token_s=first_s)
 
 
 class StoryMetrics(Readable, BaseCallbackHandler):
@@ -83,10 +101,15 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     wants_first_token_only: ClassVar[bool] = True
     """See `langchain_tale.resilience.tokens`."""
 
+    ignore_llm: bool = False
+    """langchain-core's is a property, which takes a call each time."""
+    ignore_chat_model: bool = False
+    """As above."""
+
     @property
     def ignore_chain(self) -> bool:
         """Chains are of no interest but to calls under way; langchain-core asks each time."""
-        return self._open.is_empty
+        return not self._open
 
     def __init__(
         self,
@@ -101,7 +124,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     def _begin(self, clock: Callable[[], float], instruments: Instruments | None) -> None:
         self._clock, self._instruments = clock, instruments
         self._book = Book()
-        self._ended: list[Call] = []
+        self._ended: deque[Call | _Answered] = deque()
         self._open: OpenRuns[_Run] = OpenRuns()
         self._lock = threading.Lock()
 
@@ -149,16 +172,16 @@ class StoryMetrics(Readable, BaseCallbackHandler):
             run.first_token_s = self._clock() - run.started_s
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
-        """A call is answered."""
+        """A call is answered: what it says is read later, many at once in a third of the time."""
         run = self._open.end(run_id)
         if run is None:
             return
-        ending = read_answer(response)
-        if ending.is_cached:
-            with self._lock:
-                self._book.cached(run.model)
-            return
-        self._end(run, ending.tried, "answered")
+        answered = _Answered(run, self._clock() - run.started_s, Said.by(response))
+        self._count(answered)
+        if self._instruments is not None and self._instruments.are_read:
+            call = answered.call()
+            if call is not None:
+                self._instruments.record(call, provider=run.provider)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A call failed, or was given up by its caller."""
@@ -203,21 +226,25 @@ class StoryMetrics(Readable, BaseCallbackHandler):
             run.model, outcome, tried, latency_s, first_token_s=run.first_token_s, error=error
         )
         self._count(call)
-        if self._instruments is not None:
+        if self._instruments is not None and self._instruments.are_read:
             self._instruments.record(call, provider=run.provider, ended_by=ended_by)
 
-    def _count(self, call: Call) -> None:
-        """Count a call soon: many at once take less time than one by one."""
-        with self._lock:
-            self._ended.append(call)
-            if len(self._ended) >= _AT_ONCE:
+    def _count(self, ended: Call | _Answered) -> None:
+        """Count a call soon."""
+        self._ended.append(ended)
+        if len(self._ended) >= _AT_ONCE:
+            with self._lock:
                 self._up_to_date()
 
     def _up_to_date(self) -> Book:
         """The book with all that has ended; the lock is held."""
-        for call in self._ended:
-            self._book.add(call)
-        self._ended.clear()
+        while self._ended:
+            ended = self._ended.popleft()
+            call = ended.call() if isinstance(ended, _Answered) else ended
+            if call is not None:
+                self._book.add(call)
+            elif isinstance(ended, _Answered):
+                self._book.cached(ended.run.model)
         return self._book
 
     # ── what it tells ───────────────────────────────────────────────────────

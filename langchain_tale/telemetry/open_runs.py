@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -18,43 +17,38 @@ MOST_OPEN: Final = 32_768
 class OpenRuns(Generic[RunT]):
     """What is remembered of each run, by its id.
 
-    Attributes:
-        is_empty: Whether no run is under way.
+    Single steps of a dict are safe for threads by themselves.
     """
 
     def __init__(self) -> None:
-        self.is_empty = True
-        self._runs: OrderedDict[UUID, RunT] = OrderedDict()
-        self._lock = threading.Lock()
+        self._runs: dict[int, RunT] = {}  # by a number, whose hash needs no call
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def __contains__(self, run_id: object) -> bool:
-        return run_id in self._runs
+    def __contains__(self, run_id: UUID | None) -> bool:
+        return run_id is not None and run_id.int in self._runs
 
     def get(self, run_id: UUID | None) -> RunT | None:
         """What is remembered of a run, if it is under way."""
-        return None if run_id is None else self._runs.get(run_id)
+        return None if run_id is None else self._runs.get(run_id.int)
 
     def begin(self, run_id: UUID, run: RunT) -> RunT | None:
         """Remember a run; returns the one that is forgotten for it, if there are too many."""
-        with self._lock:
-            self._runs[run_id] = run
-            self.is_empty = False
-            return self._runs.popitem(last=False)[1] if len(self._runs) > MOST_OPEN else None
+        self._runs[run_id.int] = run
+        return self._forget_oldest() if len(self._runs) > MOST_OPEN else None
+
+    def _forget_oldest(self) -> RunT | None:
+        with suppress(RuntimeError):  # another thread came between: one more is remembered
+            return self._runs.pop(next(iter(self._runs), 0), None)
+        return None
 
     def end(self, run_id: UUID) -> RunT | None:
         """Forget a run that has ended; None where it was not under way."""
-        with self._lock:
-            ended = self._runs.pop(run_id, None)
-            self.is_empty = not self._runs
-            return ended
+        return self._runs.pop(run_id.int, None)
 
     def end_all(self, whose: Callable[[RunT], bool]) -> list[RunT]:
         """Forget all runs of a kind."""
-        with self._lock:
-            ids = [run_id for run_id, run in self._runs.items() if whose(run)]
-            ended = [self._runs.pop(run_id) for run_id in ids]
-            self.is_empty = not self._runs
-            return ended
+        ids = [run_id for run_id, run in list(self._runs.items()) if whose(run)]
+        ended = [self._runs.pop(run_id, None) for run_id in ids]
+        return [run for run in ended if run is not None]

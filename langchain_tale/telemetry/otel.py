@@ -36,6 +36,10 @@ _PROVIDERS: Final = {
 """LangChain's words for providers, where the conventions have others; the rest is passed on."""
 
 
+_NOBODYS: Final = "_ProxyMeterProvider"
+"""The class of the global provider as long as nobody has set one."""
+
+
 def is_installed() -> bool:
     """Whether OpenTelemetry's API can be imported."""
     try:
@@ -58,10 +62,15 @@ class Instruments:
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
         try:
-            from opentelemetry.metrics import get_meter  # noqa: PLC0415 (an extra)
+            from opentelemetry.metrics import (  # noqa: PLC0415 (an extra)
+                get_meter,
+                get_meter_provider,
+            )
         except ImportError:
             msg = "OpenTelemetry needs an extra: pip install 'langchain-tale[otel]'."
             raise ConfigurationError(msg) from None
+        self._is_given = meter_provider is not None
+        self._global = get_meter_provider
         meter = get_meter("langchain_tale", meter_provider=meter_provider)
         self._duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
@@ -81,6 +90,11 @@ class Instruments:
             description="Number of input and output tokens used.",
             explicit_bucket_boundaries_advisory=_TOKEN_BUCKETS,
         )
+
+    @property
+    def are_read(self) -> bool:
+        """Whether they may report anywhere: not as long as no SDK is set up."""
+        return self._is_given or type(self._global()).__name__ != _NOBODYS
 
     def record(self, call: Call, *, provider: str | None, ended_by: str | None = None) -> None:
         """Record the attempts of a call.

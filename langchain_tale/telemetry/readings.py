@@ -69,25 +69,58 @@ class Ending:
     is_logged: bool = False
 
 
+@dataclass(slots=True)
+class Said:
+    """What an answer says of itself, picked out at once, to be read when there is time.
+
+    Attributes:
+        attempts: `response_metadata["attempts"]`.
+        model: The model that answered.
+        usage: `usage_metadata`.
+        reported: The server's own usage.
+        cost: What the server charged.
+    """
+
+    attempts: Any = None
+    model: Any = None
+    usage: Any = None
+    reported: Any = None
+    cost: Any = None
+
+    @classmethod
+    def by(cls, response: LLMResult) -> Said:
+        """Pick it out of a run's answer."""
+        message = _message_of(response)
+        if message is None:
+            return cls()
+        metadata = message.response_metadata
+        return cls(
+            metadata.get("attempts"),
+            metadata.get("model_name") or metadata.get("model"),
+            message.usage_metadata,
+            metadata.get("token_usage"),
+            metadata.get("cost"),
+        )
+
+    def ending(self) -> Ending:
+        """The attempts behind it."""
+        usage: Mapping[str, Any] = self.usage or {}
+        if "total_cost" in usage and not usage["total_cost"]:  # langchain-core's mark of its cache
+            return Ending(tried=[], is_cached=True)
+        reported = self.reported if isinstance(self.reported, dict) else {}
+        log = _log_of(self.attempts)
+        tried = [_of_facts(facts) for facts in log] or [Tried()]
+        last = tried[-1]
+        last.answered_by = self.model or last.answered_by
+        last.input_tokens = _whole(usage.get("input_tokens"), reported.get("prompt_tokens"))
+        last.output_tokens = _whole(usage.get("output_tokens"), reported.get("completion_tokens"))
+        last.cost_usd = last.cost_usd or _money(self.cost, reported.get("cost"))
+        return Ending(tried=tried, is_logged=bool(log))
+
+
 def read_answer(response: LLMResult) -> Ending:
     """The attempts of a run that ended with an answer."""
-    message = _message_of(response)
-    if message is None:
-        return Ending(tried=[Tried()])
-    usage: Mapping[str, Any] = message.usage_metadata or {}
-    if "total_cost" in usage and not usage["total_cost"]:  # langchain-core's mark of its cache
-        return Ending(tried=[], is_cached=True)
-    metadata = message.response_metadata
-    reported = metadata.get("token_usage")
-    reported = reported if isinstance(reported, dict) else {}
-    log = _log_of(metadata)
-    tried = [_of_facts(facts) for facts in log] or [Tried()]
-    last = tried[-1]
-    last.answered_by = metadata.get("model_name") or metadata.get("model") or last.answered_by
-    last.input_tokens = _whole(usage.get("input_tokens"), reported.get("prompt_tokens"))
-    last.output_tokens = _whole(usage.get("output_tokens"), reported.get("completion_tokens"))
-    last.cost_usd = last.cost_usd or _money(metadata.get("cost"), reported.get("cost"))
-    return Ending(tried=tried, is_logged=bool(log))
+    return Said.by(response).ending()
 
 
 def read_error(error: BaseException, response: Any = None) -> Ending:
@@ -114,9 +147,9 @@ def read_error(error: BaseException, response: Any = None) -> Ending:
 
 def _message_of(response: LLMResult) -> AIMessage | None:
     generations = response.generations
-    message = (
-        getattr(generations[0][0], "message", None) if generations and generations[0] else None
-    )
+    if not (generations and generations[0]):
+        return None
+    message = getattr(generations[0][0], "message", None)
     return message if isinstance(message, AIMessage) else None
 
 
@@ -125,9 +158,8 @@ def _is_told(response: Any) -> bool:
     return message is not None and message.usage_metadata is not None
 
 
-def _log_of(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _log_of(log: Any) -> list[Mapping[str, Any]]:
     """The log of the attempts, or nothing."""
-    log = metadata.get("attempts")
     return log if isinstance(log, list) and log and isinstance(log[0], dict) else []
 
 

@@ -132,9 +132,9 @@ class Scope:
 
     @property
     def request_id(self) -> str:
-        """The caller's id, or the one that was made."""
+        """The caller's id, or the one that was made: that of the run, where there is one."""
         if self._request_id is None:
-            self._request_id = new_request_id()
+            self._request_id = new_request_id() if self.run_id is None else self.run_id.hex
         return self._request_id
 
     def is_heard(self, kind: type[Event]) -> bool:
@@ -149,14 +149,12 @@ class Scope:
             cause: The exception that it tells of.
             **facts: The event's own fields.
         """
-        is_custom = bool(self._handlers and kind.is_custom)
-        if not is_custom and not is_heard(kind):
-            return
-        run_id = None if self.run_id is None else str(self.run_id)
-        event = kind(request_id=self.request_id, run_id=run_id, **facts)
-        emit(event, error=cause)
-        if is_custom:
-            self._pending = [*(self._pending or ()), event]
+        if self.is_heard(kind):
+            run_id = None if self.run_id is None else str(self.run_id)
+            event = kind(request_id=self.request_id, run_id=run_id, **facts)
+            emit(event, error=cause)
+            if self._handlers and kind.is_custom:
+                self._pending = [*(self._pending or ()), event]
 
     def claim(self, error: BaseException | None) -> None:
         """Note the request id on an error that leaves the call."""

@@ -119,18 +119,32 @@ _NUMBERS: Final = tuple(
 
 @dataclass(slots=True)
 class Book:
-    """The tally of all calls, and one for each model."""
+    """The tally of all calls, and one for each model.
+
+    Most calls take one attempt, and look alike in both: they are counted once, in `plain`, and
+    added up when the book is read.
+
+    Attributes:
+        overall: All calls but the plain ones.
+        models: The same for each model.
+        plain: Calls of one attempt, for each model.
+    """
 
     overall: Tally = field(default_factory=Tally)
     models: dict[str, Tally] = field(default_factory=dict)
+    plain: dict[str, Tally] = field(default_factory=dict)
 
     def of(self, model: str | None) -> Tally:
         """The tally of a model."""
+        return self._row(self.models, model)
+
+    def _row(self, rows: dict[str, Tally], model: str | None) -> Tally:
         name = model or UNKNOWN
-        if name not in self.models:
-            name = name if len(self.models) < MOST_NAMES else OTHERS
-            self.models.setdefault(name, Tally())
-        return self.models[name]
+        if (known := rows.get(name)) is not None:
+            return known
+        is_known = name in self.models or name in self.plain
+        most = max(len(self.models), len(self.plain))
+        return rows.setdefault(name if is_known or most < MOST_NAMES else OTHERS, Tally())
 
     def cached(self, model: str | None) -> None:
         """Count an answer that was asked of nobody."""
@@ -139,12 +153,14 @@ class Book:
 
     def add(self, call: Call) -> None:
         """Count a call."""
-        self._add_overall(call)
+        if len(call.tried) == 1 and call.error is None:
+            self._add_overall(self._row(self.plain, call.tried[0].model), call)
+            return
+        self._add_overall(self.overall, call)
         for model in dict.fromkeys(attempt.model for attempt in call.tried):
             self._add_model(self.of(model), model, call)
 
-    def _add_overall(self, call: Call) -> None:
-        tally = self.overall
+    def _add_overall(self, tally: Tally, call: Call) -> None:
         tally.end(call.outcome)
         tally.retries += max(0, len(call.tried) - 1)
         if call.first_token_s is not None:
@@ -176,16 +192,31 @@ class Book:
         self.overall.merge(other.overall)
         for model, tally in other.models.items():
             self.of(model).merge(tally)
+        for model, tally in other.plain.items():
+            self._row(self.plain, model).merge(tally)
+
+    def _added_up(self) -> tuple[Tally, dict[str, Tally]]:
+        """The tally of all calls, and one for each model: copies, with the plain ones in each."""
+        whole = Book()
+        whole.overall.merge(self.overall)
+        for rows in (self.models, self.plain):
+            for model, tally in rows.items():
+                whole.of(model).merge(tally)
+        for tally in self.plain.values():
+            whole.overall.merge(tally)
+        return whole.overall, whole.models
 
     def snapshot(self) -> MetricsSnapshot:
         """The counts as records."""
-        models = {model: tally.record() for model, tally in self.models.items()}
-        return MetricsSnapshot(overall=self.overall.record(), models=models)
+        overall, models = self._added_up()
+        rows = {model: tally.record() for model, tally in models.items()}
+        return MetricsSnapshot(overall=overall.record(), models=rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
-        models = {model: tally.to_dict() for model, tally in self.models.items()}
-        return {"format": _FORMAT, "overall": self.overall.to_dict(), "models": models}
+        overall, models = self._added_up()
+        rows = {model: tally.to_dict() for model, tally in models.items()}
+        return {"format": _FORMAT, "overall": overall.to_dict(), "models": rows}
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Self:
