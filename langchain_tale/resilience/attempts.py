@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from langchain_tale.resilience.policy import RetryPolicy
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,21 +160,23 @@ class Walk:
         if self.policy.deadline_s is not None:
             self._ends_at = self._started_at + self.policy.deadline_s
 
-    def persist(self, ask: Callable[[], T]) -> T:
+    def persist(self, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `ask` for each turn, until it answers or there is none left; then its error."""
         while True:
             try:
-                return ask()
+                return ask(*args, **kwargs)
             except Exception as error:
                 if not self.has_another_turn_after(error):
                     raise
             self.pause()
 
-    async def apersist(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def apersist(
+        self, ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """The twin of `persist`."""
         while True:
             try:
-                return await ask()
+                return await ask(*args, **kwargs)
             except Exception as error:
                 if not self.has_another_turn_after(error):
                     raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.exceptions import ModelNotFoundError
@@ -15,7 +14,7 @@ from langchain_tale.resilience.composing import HasSiblings
 from langchain_tale.resilience.members import Member
 from langchain_tale.resilience.reporting import ToldWalk
 from langchain_tale.resilience.revising import asked_after, whole_after
-from langchain_tale.resilience.runs import AttemptRun
+from langchain_tale.resilience.runs import Answer, AttemptRun
 from langchain_tale.telemetry.events import ModelRetired
 from langchain_tale.telemetry.scopes import Scope
 
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from langchain_tale.errors import RefusedReplyError
-    from langchain_tale.resilience.attempts import Circuit, Timing, Turn
+    from langchain_tale.resilience.attempts import Circuit, Timing
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.resilience.revising import Revising
-    from langchain_tale.resilience.runs import Answer, Parent
+    from langchain_tale.resilience.runs import Parent
 
 _lamented: Final[set[str]] = set()
 """The models that this process has warned about."""
@@ -129,11 +128,13 @@ class Call:
         """The next attempt, as a run: whom to ask, and where to leave the answer."""
         return _NextAttempt(self)
 
-    def run_of(self, turn: Turn) -> tuple[Member, AttemptRun]:
-        """Whose turn it is, and the run that it will be."""
-        member = self._members[turn.model_index]
-        asked = partial(self.asked, member)
-        return member, AttemptRun(self._parent, member.name, turn.number, asked)
+    def turn(self) -> tuple[Member, AttemptRun | None]:
+        """Start the next turn: whose it is, and the run that it will be, if anybody listens."""
+        turn = self.walk.begin()
+        member, parent = self._members[turn.model_index], self._parent
+        is_heard = parent is not None and parent.is_listened_to
+        run = AttemptRun(parent, member.name, turn.number) if parent and is_heard else None
+        return member, run
 
     def ended(self, member: Member, error: BaseException) -> None:
         """An attempt was ended by an error: who might stand in, if the model is gone?"""
@@ -160,31 +161,30 @@ class Call:
             self.scope.tell(ModelRetired, model=gone.name, successors=names)
 
 
-class _NextAttempt:
-    """A context manager around one attempt, sync or async."""
+class _NextAttempt(Answer):
+    """A context manager around one attempt, sync or async; and the place for its answer."""
 
     __slots__ = ("_call", "_member", "_run")
 
-    _member: Member
-    _run: AttemptRun
-
     def __init__(self, call: Call) -> None:
+        super().__init__()
         self._call = call
 
     def __enter__(self) -> tuple[Member, Answer]:
-        self._begin()
+        self._member, self._run = self._call.turn()
         self._call.scope.flush()
-        try:
-            return self._member, self._run.__enter__()
-        except BaseException as error:
-            self._call.ended(self._member, error)
-            raise
+        if self._run is not None:
+            try:
+                self._run.start(self._call.asked(self._member))
+            except BaseException as error:
+                self._call.ended(self._member, error)
+                raise
+        return self._member, self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
-            self._run.__exit__(kind, error, trace)
+            if self._run is not None:
+                self._run.end(self, error)
         except BaseException as raised:
             self._call.ended(self._member, raised)
             raise
@@ -192,28 +192,25 @@ class _NextAttempt:
             self._call.ended(self._member, error)
 
     async def __aenter__(self) -> tuple[Member, Answer]:
-        self._begin()
+        self._member, self._run = self._call.turn()
         await self._call.scope.aflush()
-        try:
-            return self._member, await self._run.__aenter__()
-        except BaseException as error:
-            self._call.ended(self._member, error)
-            raise
+        if self._run is not None:
+            try:
+                await self._run.astart(self._call.asked(self._member))
+            except BaseException as error:
+                self._call.ended(self._member, error)
+                raise
+        return self._member, self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
-            await self._run.__aexit__(kind, error, trace)
+            if self._run is not None:
+                await self._run.aend(self, error)
         except BaseException as raised:
             self._call.ended(self._member, raised)
             raise
         if error is not None:
             self._call.ended(self._member, error)
-
-    def _begin(self) -> None:
-        turn = self._call.walk.begin()
-        self._member, self._run = self._call.run_of(turn)
 
 
 def successors_of(name: str, error: Exception) -> list[str]:

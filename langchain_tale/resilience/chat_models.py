@@ -144,22 +144,21 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
         **kwargs: Any,
     ) -> ChatResult:
         call = self._call(parent_of(run_manager), messages, kwargs)
-
-        def ask() -> ChatResult:
-            with call.attempt() as (member, answer):
-                within_s = call.walk.left_s()
-                asked = call.asked(member)
-                result = member.generate(asked, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message_of(result)
-                check(self.accept, call.whole(answer.message), member.name)
-            return result
-
         with call:
             try:
-                result = call.walk.persist(ask)
+                result = call.walk.persist(self._ask, call, {"stop": stop, **kwargs})
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
+
+    def _ask(self, call: Call, kwargs: dict[str, Any]) -> ChatResult:
+        """One attempt."""
+        with call.attempt() as (member, answer):
+            within_s, asked = call.walk.left_s(), call.asked(member)
+            result = member.generate(asked, within_s=within_s, **kwargs)
+            answer.message = message_of(result)
+            check(self.accept, call.whole(answer.message), member.name)
+        return result
 
     @described
     async def _agenerate(
@@ -170,22 +169,21 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
         **kwargs: Any,
     ) -> ChatResult:
         call = self._call(parent_of(run_manager), messages, kwargs)
-
-        async def ask() -> ChatResult:
-            async with call.attempt() as (member, answer):
-                within_s = call.walk.left_s()
-                asked = call.asked(member)
-                result = await member.agenerate(asked, stop=stop, within_s=within_s, **kwargs)
-                answer.message = message_of(result)
-                await acheck(self.accept, call.whole(answer.message), member.name)
-            return result
-
         async with call:
             try:
-                result: ChatResult = await call.walk.apersist(ask)
+                result = await call.walk.apersist(self._aask, call, {"stop": stop, **kwargs})
             except Exception as error:  # noqa: BLE001 (the walk judged it, and raises it again)
                 _give_up(call.walk, error)
             return _whole(_with_log(result, call.walk), call)
+
+    async def _aask(self, call: Call, kwargs: dict[str, Any]) -> ChatResult:
+        """The twin of `_ask`."""
+        async with call.attempt() as (member, answer):
+            within_s, asked = call.walk.left_s(), call.asked(member)
+            result = await member.agenerate(asked, within_s=within_s, **kwargs)
+            answer.message = message_of(result)
+            await acheck(self.accept, call.whole(answer.message), member.name)
+        return result
 
     @recalled
     def _stream(

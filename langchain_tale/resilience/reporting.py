@@ -19,7 +19,7 @@ from langchain_tale.telemetry.events import (
     RetryScheduled,
     StoryRefused,
 )
-from langchain_tale.telemetry.facts import answer_facts, failure_facts, totals
+from langchain_tale.telemetry.facts import failure_facts, totals
 from langchain_tale.telemetry.scopes import on_behalf_of
 
 if TYPE_CHECKING:
@@ -80,20 +80,35 @@ class ToldWalk(Walk):
         """
         with on_behalf_of(self._scope):
             self.succeeded(**facts_of(metadata))
-        if self._is_nested or not self._scope.is_heard(self._success):
-            return
-        attempt, (total_s, total_usd) = self.log[-1], totals(self.log)
-        self._tell(
-            self._success,
-            model=attempt.model,
-            answered_by=attempt.answered_by,
-            provider_name=attempt.provider_name,
-            latency_s=attempt.latency_s,
-            time_to_first_token_s=self._scope.time_to_first_token_s,
-            cost_usd=attempt.cost_usd,
-            total_latency_s=total_s,
-            total_cost_usd=total_usd,
-            **answer_facts(metadata, usage, content_chars=content_chars, is_streamed=is_streamed),
+        if not self._is_nested and self._scope.is_heard(self._success):
+            self._tell_of_answer(metadata, usage or {}, content_chars, is_streamed=is_streamed)
+
+    def _tell_of_answer(
+        self, metadata: dict[str, Any], usage: Any, content_chars: int, *, is_streamed: bool
+    ) -> None:
+        """Tell of it at one go: each answer is told of, and others are in a hurry."""
+        attempt, scope = self.log[-1], self._scope
+        total_s, total_usd = totals(self.log)
+        scope.emit(
+            self._success(
+                request_id=scope.request_id,
+                run_id=scope.run_word,
+                model=attempt.model,
+                answered_by=attempt.answered_by,
+                provider_name=attempt.provider_name,
+                attempt=attempt.number,
+                max_attempts=self.policy.max_attempts,
+                generation_id=metadata.get("id"),
+                latency_s=attempt.latency_s,
+                time_to_first_token_s=scope.time_to_first_token_s,
+                input_tokens=usage.get("input_tokens"),
+                output_tokens=usage.get("output_tokens"),
+                cost_usd=attempt.cost_usd,
+                total_cost_usd=total_usd,
+                total_latency_s=total_s,
+                content_chars=content_chars,
+                is_streamed=is_streamed,
+            )
         )
 
     def failed(self, error: Exception) -> None:

@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -40,6 +40,11 @@ class Parent:
     handlers: Sequence[BaseCallbackHandler]
     tags: Sequence[str] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether attempts are made known to anybody."""
+        return bool(self.handlers and self.listeners)
 
     @property
     def listeners(self) -> list[BaseCallbackHandler]:
@@ -137,47 +142,41 @@ class Answer:
 
 
 class AttemptRun:
-    """Attempt `number` of `parent` as a context manager, sync or async.
+    """Attempt `number` of `parent` as a run: callbacks see it start, end or fail.
 
-    Callbacks see it start, end or fail; where nobody listens, nothing is done.
+    Args:
+        parent: The run of the logical call, which has listeners.
+        name: The model's.
+        number: Counts from 1.
     """
 
-    __slots__ = ("_answer", "_arguments", "_asked", "_name", "_run")
+    __slots__ = ("_arguments", "_name", "_run")
 
-    def __init__(
-        self, parent: Parent | None, name: str, number: int, asked: Callable[[], list[BaseMessage]]
-    ) -> None:
-        is_heard = parent is not None and parent.handlers and parent.listeners
-        self._arguments = parent.for_child(number) if parent is not None and is_heard else None
+    def __init__(self, parent: Parent, name: str, number: int) -> None:
+        self._arguments = parent.for_child(number)
         self._name = name
-        self._asked = asked
-        self._answer = Answer()
         self._run: Any = None
 
-    def __enter__(self) -> Answer:
-        if self._arguments is not None:
-            manager = CallbackManager(**self._arguments)
-            (self._run,) = manager.on_chat_model_start({}, [self._asked()], name=self._name)
-        return self._answer
+    def start(self, asked: list[BaseMessage]) -> None:
+        """It begins."""
+        manager = CallbackManager(**self._arguments)
+        (self._run,) = manager.on_chat_model_start({}, [asked], name=self._name)
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if self._run is None:
-            return
+    def end(self, answer: Answer, error: BaseException | None) -> None:
+        """It ends with an answer or an error."""
         if error is None:
-            self._run.on_llm_end(self._answer.as_result())
+            self._run.on_llm_end(answer.as_result())
         else:
             self._run.on_llm_error(error, response=LLMResult(generations=[]))
 
-    async def __aenter__(self) -> Answer:
-        if self._arguments is not None:
-            manager = AsyncCallbackManager(**self._arguments)
-            (self._run,) = await manager.on_chat_model_start({}, [self._asked()], name=self._name)
-        return self._answer
+    async def astart(self, asked: list[BaseMessage]) -> None:
+        """The twin of `start`."""
+        manager = AsyncCallbackManager(**self._arguments)
+        (self._run,) = await manager.on_chat_model_start({}, [asked], name=self._name)
 
-    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if self._run is None:
-            return
+    async def aend(self, answer: Answer, error: BaseException | None) -> None:
+        """The twin of `end`."""
         if error is None:
-            await self._run.on_llm_end(self._answer.as_result())
+            await self._run.on_llm_end(answer.as_result())
         else:
             await self._run.on_llm_error(error, response=LLMResult(generations=[]))

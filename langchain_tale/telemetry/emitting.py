@@ -67,6 +67,12 @@ def is_heard(kind: type[Event]) -> bool:
     return False
 
 
+def record_of(event: Event, error: BaseException | None = None) -> LogRecord:
+    """The record that a log has of an event, and of the exception that it tells of."""
+    facts = {"event": event} if error is None else {"event": event, "error": error}
+    return LOGGER.makeRecord(LOGGER.name, event.level, "", 0, event, (), None, event.name, facts)
+
+
 class PrintsEvents(Protocol):
     """A handler that can print an event without a record of it."""
 
@@ -107,11 +113,7 @@ def emit(event: Event, *, error: BaseException | None = None) -> None:
         error: The exception that it tells of.
     """
     if LOGGER.isEnabledFor(event.level) and not (error is None and _is_printed(event)):
-        facts = {"event": event} if error is None else {"event": event, "error": error}
-        record = LOGGER.makeRecord(
-            LOGGER.name, event.level, "", 0, event, (), None, event.name, facts
-        )
-        LOGGER.handle(record)
+        LOGGER.handle(record_of(event, error))
     for listener, only in _listeners:
         if only is not None and not isinstance(event, only):
             continue

@@ -24,7 +24,7 @@ from langchain_tale.telemetry.chains import (
     without_secrets,
 )
 from langchain_tale.telemetry.disclosure import ALLOWED
-from langchain_tale.telemetry.emitting import LOGGER, print_by
+from langchain_tale.telemetry.emitting import LOGGER, print_by, record_of
 from langchain_tale.telemetry.events import fact_names
 
 if TYPE_CHECKING:
@@ -94,17 +94,20 @@ class TaleHandler(logging.StreamHandler[Any]):
     def has_printed(self, event: Event) -> bool:
         """Print an event as JSON without a record, where nothing wants to see one; whether it did.
 
-        What goes wrong here is left to the long way, which meets it again and says so.
+        An event that cannot be written so is left to the long way.
         """
         if type(self.formatter) is not JsonLines or self.filters or event.level < self.level:
             return False
         try:
             line = _serialized(_event_row(event, time.time(), logging.getLevelName(event.level)))
+        except Exception:  # noqa: BLE001 (the long way meets it again, and says so)
+            return False
+        try:
             with self.lock:  # type: ignore[union-attr]  # every handler has one
                 self.stream.write(line + self.terminator)
-        except Exception:  # noqa: BLE001 (see above)
-            return False
-        self.flush()
+                self.flush()
+        except Exception:  # noqa: BLE001 (logging's own way: said on stderr, and never raised)
+            self.handleError(record_of(event))
         return True
 
 

@@ -137,6 +137,11 @@ class Scope:
             self._request_id = new_request_id() if self.run_id is None else self.run_id.hex
         return self._request_id
 
+    @property
+    def run_word(self) -> str | None:
+        """The id of the run as a word."""
+        return None if self.run_id is None else str(self.run_id)
+
     def is_heard(self, kind: type[Event]) -> bool:
         """Whether anybody hears events of a kind; else their facts need not be gathered."""
         return bool(self._handlers and kind.is_custom) or is_heard(kind)
@@ -150,11 +155,13 @@ class Scope:
             **facts: The event's own fields.
         """
         if self.is_heard(kind):
-            run_id = None if self.run_id is None else str(self.run_id)
-            event = kind(request_id=self.request_id, run_id=run_id, **facts)
-            emit(event, error=cause)
-            if self._handlers and kind.is_custom:
-                self._pending = [*(self._pending or ()), event]
+            self.emit(kind(request_id=self.request_id, run_id=self.run_word, **facts), cause)
+
+    def emit(self, event: Event, cause: BaseException | None = None) -> None:
+        """Emit an event that is made, to everybody who hears it."""
+        emit(event, error=cause)
+        if self._handlers and event.is_custom:
+            self._pending = [*(self._pending or ()), event]
 
     def claim(self, error: BaseException | None) -> None:
         """Note the request id on an error that leaves the call."""
