@@ -109,30 +109,35 @@ class Exchanges:
         if self._current is None or not self.scope.is_heard(ApiCalled):
             return
         usage = said.get("token_usage")
+        counted = counted or read_usage(usage) or {}
         facts = {
             "outcome": _outcome(error),
             "answered_by": said.get("model_name"),
             "provider_name": said.get("provider_name"),
             "generation_id": said.get("id"),
+            "input_tokens": counted.get("input_tokens"),
+            "output_tokens": counted.get("output_tokens"),
             "cost_usd": usage.get("cost") if isinstance(usage, dict) else None,
-            **usage_facts(counted or read_usage(usage)),
         }
-        self._tell(self._current, {**facts, **_said_by(error)})
+        self._tell(self._current, facts if error is None else {**facts, **_said_by(error)})
         self._current = None
 
     def _tell(self, exchange: Exchange, facts: dict[str, Any]) -> None:
         first_at, headers = self.first_content_at, exchange.headers
+        facts["generation_id"] = facts.get("generation_id") or headers.get("x-generation-id")
         known = {
-            "model": self.model,
-            "key_hint": exchange.key_hint(),
             "status_code": exchange.status_code,
-            "generation_id": headers.get("x-generation-id"),
             "server_request_id": headers.get("x-request-id"),
-            "latency_s": self.clock() - exchange.sent_at,
-            "time_to_first_token_s": None if first_at is None else first_at - exchange.sent_at,
-            "is_streamed": self.is_streamed,
         }
-        self.scope.tell(ApiCalled, **(known | present(facts)))
+        self.scope.tell(
+            ApiCalled,
+            model=self.model,
+            key_hint=exchange.key_hint(),
+            latency_s=self.clock() - exchange.sent_at,
+            time_to_first_token_s=None if first_at is None else first_at - exchange.sent_at,
+            is_streamed=self.is_streamed,
+            **{**known, **facts},
+        )
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -153,9 +153,8 @@ class Walk:
 
     def __post_init__(self) -> None:
         self._models = [Contender(c) if isinstance(c, str) else c for c in self.contenders]
-        if len(self._models) > 1:
-            for rank, model in enumerate(self._models):
-                model.rank = rank
+        for rank, model in enumerate(self._models):
+            model.rank = rank
         self._started_at = self.timing.clock()
         if self.policy.deadline_s is not None:
             self._ends_at = self._started_at + self.policy.deadline_s

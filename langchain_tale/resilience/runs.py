@@ -73,7 +73,7 @@ def parent_of(
     """The parent that langchain-core named, else the one that `parent_is` did; each once."""
     current = _CURRENT.get()
     _CURRENT.set(None)
-    if run_manager is None:
+    if run_manager is None or (current is not None and current.run_id == run_manager.run_id):
         return current
     return Parent(
         run_id=run_manager.run_id,

@@ -94,7 +94,8 @@ def _is_printed(event: Event) -> bool:
 
     Only where nobody would see the record: no other handler, no filter, no factory of records.
     """
-    printer, handlers = _printer, list[Any](LOGGER.handlers)
+    printer = _printer
+    handlers: list[Any] = LOGGER.handlers
     if printer is None or len(handlers) != 1 or handlers[0] is not printer:
         return False
     if LOGGER.filters or LOGGER.propagate or logging.getLogRecordFactory() is not LogRecord:

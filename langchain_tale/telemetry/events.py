@@ -545,11 +545,13 @@ def _status(status_code: int | None) -> str:
 
 def _took(event: AttemptSucceeded | StoryTold | ApiCalled, said: str = "") -> str:
     """What it took, as far as it is known: in one go, since each answer is told of."""
-    if event.latency_s is not None:
-        said += f"{event.latency_s:.1f} s, "
-    if event.input_tokens is not None or event.output_tokens is not None:
-        said += f"{(event.input_tokens or 0) + (event.output_tokens or 0)} tokens, "
-    if event.cost_usd is not None:
-        amount = f"{event.cost_usd:.4g}"
+    seconds, usd = event.latency_s, event.cost_usd
+    read, written = event.input_tokens, event.output_tokens
+    if seconds is not None:
+        said += f"{seconds:.1f} s, "
+    if read is not None or written is not None:
+        said += f"{(read or 0) + (written or 0)} tokens, "
+    if usd is not None:
+        amount = f"{usd:.4g}"
         said += f"${Decimal(amount):f}, " if "e" in amount else f"${amount}, "  # no exponent
     return f" ({said[:-2]})" if said else ""

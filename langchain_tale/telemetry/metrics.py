@@ -105,11 +105,8 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     """langchain-core's is a property, which takes a call each time."""
     ignore_chat_model: bool = False
     """As above."""
-
-    @property
-    def ignore_chain(self) -> bool:
-        """Chains are of no interest but to calls under way; langchain-core asks each time."""
-        return not self._open
+    ignore_chain: bool = True
+    """Chains are of no interest but to calls under way."""
 
     def __init__(
         self,
@@ -151,7 +148,9 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         provider = facts.get("ls_provider")
         model = facts.get("ls_model_name") or provider
         run = _Run(self._clock(), model, provider, parent_run_id)
-        forgotten = self._open.begin(run_id, run)
+        with self._lock:
+            forgotten = self._open.begin(run_id, run)
+            self.ignore_chain = False
         if forgotten is not None:  # nobody knows how long it took
             tried = [Tried()]
             self._count(Call(forgotten.model, "cancelled", tried, latency_s=0.0))
@@ -173,7 +172,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """A call is answered: what it says is read later, many at once in a third of the time."""
-        run = self._open.end(run_id)
+        run = self._ended_run(run_id)
         if run is None:
             return
         answered = _Answered(run, self._clock() - run.started_s, Said.by(response))
@@ -185,7 +184,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A call failed, or was given up by its caller."""
-        run = self._open.end(run_id)
+        run = self._ended_run(run_id)
         if run is not None:
             self._fail(run, error, kwargs.get("response"))
 
@@ -195,14 +194,22 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         It tells neither of a cancelled `ainvoke`, nor of a call that a budget did not let begin.
         """
         if isinstance(error, BudgetSpentError):
-            refused = None if error.run_id is None else self._open.end(error.run_id)
+            refused = None if error.run_id is None else self._ended_run(error.run_id)
             left = [] if refused is None else [refused]
         elif isinstance(error, Exception):
             return
         else:
-            left = self._open.end_all(lambda run: run.parent_id == run_id)
+            with self._lock:
+                left = self._open.end_all(lambda run: run.parent_id == run_id)
+                self.ignore_chain = not self._open
         for run in left:
             self._fail(run, error)
+
+    def _ended_run(self, run_id: UUID) -> _Run | None:
+        with self._lock:
+            run = self._open.end(run_id)
+            self.ignore_chain = not self._open
+        return run
 
     def _fail(self, run: _Run, error: BaseException, response: Any = None) -> None:
         tried, name = read_error(error, response).tried, type(error).__name__

@@ -36,8 +36,8 @@ _PROVIDERS: Final = {
 """LangChain's words for providers, where the conventions have others; the rest is passed on."""
 
 
-_NOBODYS: Final = "_ProxyMeterProvider"
-"""The class of the global provider as long as nobody has set one."""
+_TO_COME: Final = "_real_instrument"
+"""Where an instrument of the API keeps that of an SDK; None as long as there is none."""
 
 
 def is_installed() -> bool:
@@ -62,15 +62,10 @@ class Instruments:
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
         try:
-            from opentelemetry.metrics import (  # noqa: PLC0415 (an extra)
-                get_meter,
-                get_meter_provider,
-            )
+            from opentelemetry.metrics import get_meter  # noqa: PLC0415 (an extra)
         except ImportError:
             msg = "OpenTelemetry needs an extra: pip install 'langchain-tale[otel]'."
             raise ConfigurationError(msg) from None
-        self._is_given = meter_provider is not None
-        self._global = get_meter_provider
         meter = get_meter("langchain_tale", meter_provider=meter_provider)
         self._duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
@@ -93,8 +88,8 @@ class Instruments:
 
     @property
     def are_read(self) -> bool:
-        """Whether they may report anywhere: not as long as no SDK is set up."""
-        return self._is_given or type(self._global()).__name__ != _NOBODYS
+        """Whether they may report anywhere: the API's own, as long as no SDK is set up, do not."""
+        return getattr(self._duration, _TO_COME, self) is not None
 
     def record(self, call: Call, *, provider: str | None, ended_by: str | None = None) -> None:
         """Record the attempts of a call.
