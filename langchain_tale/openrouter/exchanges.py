@@ -44,10 +44,6 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     lost_by: BaseException | None = None
 
-    def key_hint(self) -> str | None:
-        """What may be shown of the key that it was sent with."""
-        return hint_of(self.key)
-
     def outcome(self) -> str:
         """Why it was not the last."""
         if self.lost_by is None:
@@ -79,8 +75,8 @@ class Exchanges:
 
     def sends(self, key: str) -> None:
         """A request is sent with a key; the one before it, if any, is over."""
-        if self._current is not None:
-            self._tell(self._current, {"outcome": self._current.outcome()})
+        if self._current is not None and self.scope.is_heard(ApiCalled):
+            self._tell(self._current, outcome=self._current.outcome())
         self._current = Exchange(key, self.clock())
 
     def answered(self, status_code: int, headers: Mapping[str, str]) -> None:
@@ -110,8 +106,8 @@ class Exchanges:
             return
         usage = said.get("token_usage")
         counted = counted or read_usage(usage) or {}
-        facts = {
-            "outcome": _outcome(error),
+        facts: dict[str, Any] = {
+            "outcome": SUCCEEDED,
             "answered_by": said.get("model_name"),
             "provider_name": said.get("provider_name"),
             "generation_id": said.get("id"),
@@ -119,34 +115,43 @@ class Exchanges:
             "output_tokens": counted.get("output_tokens"),
             "cost_usd": usage.get("cost") if isinstance(usage, dict) else None,
         }
-        self._tell(self._current, facts if error is None else {**facts, **_said_by(error)})
+        if error is not None:
+            facts |= {"outcome": _outcome(error), **_said_by(error)}
+        self._tell(self._current, **facts)
         self._current = None
 
-    def _tell(self, exchange: Exchange, facts: dict[str, Any]) -> None:
-        first_at, headers = self.first_content_at, exchange.headers
-        facts["generation_id"] = facts.get("generation_id") or headers.get("x-generation-id")
-        known = {
-            "status_code": exchange.status_code,
-            "server_request_id": headers.get("x-request-id"),
-        }
-        self.scope.tell(
-            ApiCalled,
+    def _tell(
+        self,
+        exchange: Exchange,
+        *,
+        status_code: int | None = None,
+        generation_id: str | None = None,
+        server_request_id: str | None = None,
+        **facts: Any,
+    ) -> None:
+        """Tell of an exchange that is over; what is not known of its end, its head may say."""
+        scope, headers, first_at = self.scope, exchange.headers, self.first_content_at
+        event = ApiCalled(
+            request_id=scope.request_id,
+            run_id=scope.run_word,
             model=self.model,
-            key_hint=exchange.key_hint(),
+            key_hint=hint_of(exchange.key),
+            status_code=exchange.status_code if status_code is None else status_code,
+            generation_id=generation_id or headers.get("x-generation-id"),
+            server_request_id=server_request_id or headers.get("x-request-id"),
             latency_s=self.clock() - exchange.sent_at,
             time_to_first_token_s=None if first_at is None else first_at - exchange.sent_at,
             is_streamed=self.is_streamed,
-            **{**known, **facts},
+            **facts,
         )
+        scope.emit(event)
 
 
-def _outcome(error: BaseException | None) -> str:
-    if error is None:
-        return SUCCEEDED
+def _outcome(error: BaseException) -> str:
     return CANCELLED if isinstance(error, CANCELLING) else type(error).__name__
 
 
-def _said_by(error: BaseException | None) -> dict[str, Any]:
+def _said_by(error: BaseException) -> dict[str, Any]:
     """What an error knows of the exchange that it ended."""
     if not isinstance(error, ExternalServiceError):
         return {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_tale.telemetry.events import StoryTold
-from langchain_tale.telemetry.facts import totals, usage_facts
+from langchain_tale.telemetry.facts import totals
 
 if TYPE_CHECKING:
     from langchain_tale.story.result import StoryGenerationResult
@@ -18,16 +18,21 @@ def tell_of(story: StoryGenerationResult, scope: Scope) -> None:
         return
     info = story.generation_info or {}
     _, total_usd = totals(story.attempts)
-    scope.tell(
-        StoryTold,
-        model=str(story.model),
-        provider_name=info.get("provider_name"),
-        generation_id=story.generation_id,
-        attempts=len(story.attempts) or 1,
-        latency_s=story.latency_s,
-        **usage_facts(story.usage),
-        cost_usd=story.cost_usd if total_usd is None else total_usd,
-        content_chars=len(story.content),
-        content_words=len(story.content.split()),
-        is_cut_off=story.is_cut_off,
+    usage: dict[str, Any] = dict(story.usage or {})
+    scope.emit(
+        StoryTold(
+            request_id=scope.request_id,
+            run_id=scope.run_word,
+            model=str(story.model),
+            provider_name=info.get("provider_name"),
+            generation_id=story.generation_id,
+            attempts=len(story.attempts) or 1,
+            latency_s=story.latency_s,
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+            cost_usd=story.cost_usd if total_usd is None else total_usd,
+            content_chars=len(story.content),
+            content_words=len(story.content.split()),
+            is_cut_off=story.is_cut_off,
+        )
     )

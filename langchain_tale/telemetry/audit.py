@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_tale.errors import ConfigurationError
 from langchain_tale.telemetry.audit_lines import line_of, records_in
@@ -17,8 +17,6 @@ from langchain_tale.telemetry.rotation import open_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
-
-    from langchain_tale.telemetry.events import Event
 
 MAX_BYTES: Final = 100_000_000
 """About 250,000 requests."""
@@ -42,7 +40,7 @@ class AuditLog:
     warning of the logger `langchain_tale`, and lines are written again as soon as they can be.
 
     A line holds the last four characters of the key, and neither prompts nor names nor answers.
-    `audit_lines.FIELDS` lists what it has.
+    `audit_lines.line_of` lists what it has.
 
     Args:
         path: The file; its folder must exist.
@@ -148,10 +146,10 @@ class _Trail:
         self.stop: Callable[[], None] | None = None
         self._lost = 0
 
-    def hear(self, event: Event) -> None:
-        """Write the line of a request."""
+    def hear(self, event: Any) -> None:
+        """Write the line of a request, an `ApiCalled`."""
         try:
-            self.file.append(line_of(cast("ApiCalled", event)))
+            self.file.append(line_of(event))
         except OSError as error:
             self._lose(error)
         else:

@@ -23,6 +23,7 @@ import logging
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Final
 
 _OK: Final = 200
@@ -474,10 +475,6 @@ class CallFailed(Event):
         return f"{tries} failed; last: {self.last_error}{_status(self.status_code)}{where}"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCalled(Event):
     """An HTTP request of a chat model to OpenRouter is over: exactly one event for each.
@@ -517,7 +514,7 @@ class ApiCalled(Event):
     latency_s: float | None = None
     time_to_first_token_s: float | None = None
     is_streamed: bool = False
-    time: datetime = field(default_factory=_now)
+    time: datetime = field(default_factory=partial(datetime.now, UTC))
 
     def to_dict(self) -> dict[str, Any]:
         """The facts that are known, flat and fit for JSON."""

@@ -105,7 +105,8 @@ class TaleHandler(logging.StreamHandler[Any]):
         try:
             with self.lock:  # type: ignore[union-attr]  # every handler has one
                 self.stream.write(line + self.terminator)
-                self.flush()
+                if (flush := getattr(self.stream, "flush", None)) is not None:
+                    flush()
         except Exception:  # noqa: BLE001 (logging's own way: said on stderr, and never raised)
             self.handleError(record_of(event))
         return True
@@ -167,7 +168,8 @@ def _event_row(event: Event, created: float, level: str) -> dict[str, Any]:
         "event": event.name,
         "message": without_secrets(event.message),
     }
-    facts_of, columns = _columns(type(event))
+    kind = type(event)
+    facts_of, columns = _COLUMNS.get(kind) or _columns(kind)
     for fact, (column, decimals) in zip(facts_of(event), columns, strict=True):
         if fact is not None:
             row[column] = round(fact, decimals) if type(fact) is float else fact
@@ -202,12 +204,9 @@ def _columns(kind: type[Event]) -> _Columns:
 
     Seconds have a tenth of a millisecond, dollars a millionth of a millicent.
     """
-    known = _COLUMNS.get(kind)
-    if known is None:
-        names = [name for name in fact_names(kind) if name != "time"]  # `timestamp` says it
-        columns = tuple((_RENAMED.get(n, n), 4 if n.endswith("_s") else 11) for n in names)
-        known = _COLUMNS[kind] = attrgetter(*names), columns
-    return known
+    names = [name for name in fact_names(kind) if name != "time"]  # `timestamp` says it
+    columns = tuple((_RENAMED.get(n, n), 4 if n.endswith("_s") else 11) for n in names)
+    return _COLUMNS.setdefault(kind, (attrgetter(*names), columns))
 
 
 def _timestamp(seconds: float) -> str:

@@ -76,6 +76,7 @@ class Scope:
         "_metadata",
         "_pending",
         "_request_id",
+        "_run_word",
         "_tags",
         "run_id",
         "time_to_first_token_s",
@@ -91,6 +92,7 @@ class Scope:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self._request_id = request_id
+        self._run_word: str | None = None
         self.run_id = run_id
         self.time_to_first_token_s: float | None = None
         hearing = [each for each in handlers if _hears(each)] if handlers and run_id else ()
@@ -140,7 +142,9 @@ class Scope:
     @property
     def run_word(self) -> str | None:
         """The id of the run as a word."""
-        return None if self.run_id is None else str(self.run_id)
+        if self._run_word is None and self.run_id is not None:
+            self._run_word = str(self.run_id)
+        return self._run_word
 
     def is_heard(self, kind: type[Event]) -> bool:
         """Whether anybody hears events of a kind; else their facts need not be gathered."""

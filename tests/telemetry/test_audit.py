@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_tale import AuditLog, ConfigurationError
-from langchain_tale.telemetry import audit_lines
 from langchain_tale.telemetry.emitting import emit
 from langchain_tale.telemetry.events import ApiCalled, CircuitClosed
 
@@ -68,7 +67,7 @@ def test_a_request_is_a_line_with_every_fact(path: Path) -> None:
         emit(call(**facts))
 
     assert records(path) == [{"time": "2026-11-23T04:05:06.789+00:00", **facts}]
-    assert tuple(records(path)[0]) == audit_lines.FIELDS
+    assert [*records(path)[0]][:2] == ["time", "request_id"]
     assert path.read_bytes().count(b"\n") == 1
 
 
