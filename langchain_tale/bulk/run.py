@@ -14,6 +14,7 @@ from langchain_tale.bulk.progress import Progress, Speed
 from langchain_tale.bulk.settling import Settling
 from langchain_tale.bulk.spending import Purse
 from langchain_tale.bulk.ways import CallByCall
+from langchain_tale.cards.wording import dollars_in_full
 from langchain_tale.errors import ConfigurationError, OutputError
 from langchain_tale.story.result import StoryGenerationResult
 
@@ -161,8 +162,8 @@ class Run:
             return waiting.popleft()
         if not in_flight:
             self.stop.because(
-                f"The budget of ${self._plan.budget_usd:g} is spent: ${self.spent_usd:.4f}; "
-                "raise it, and resume."
+                f"The budget of {dollars_in_full(self._plan.budget_usd or 0)} is spent: "
+                f"{dollars_in_full(self.spent_usd)}; raise it, and resume."
             )
         return None
 

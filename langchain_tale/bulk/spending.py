@@ -51,7 +51,8 @@ class Purse:
         if self.limit_usd is None:
             return True
         if not self.paid:
-            return bool(self.tellings) or in_flight < FEELERS
+            feelers = FEELERS if self.limit_usd else 1  # 0 is for what is free: one finds out
+            return bool(self.tellings) or in_flight < feelers
         needed_usd = self.spent_usd + (in_flight + 1) * self.expected_usd
         return needed_usd <= self.limit_usd + _ROUNDING_USD
 

@@ -41,6 +41,16 @@ def dollars(value_usd: float | None) -> str:
     return f"${value_usd:,.2f}"
 
 
+def dollars_in_full(value_usd: float | Decimal) -> str:
+    """An amount in US dollars to a hundred-millionth, as limits are said.
+
+    Example:
+        >>> [dollars_in_full(usd) for usd in (5, 0.305, 0.00001)]
+        ['$5', '$0.305', '$0.00001']
+    """
+    return f"${round(Decimal(str(value_usd)), 8).normalize():f}"
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number of things.
 

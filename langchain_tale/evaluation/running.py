@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_tale.bulk.blocking import wait_for
+from langchain_tale.cards.wording import dollars_in_full
 from langchain_tale.errors import AuthenticationError, BudgetSpentError, ConfigurationError
 from langchain_tale.evaluation.cases import Case, cases_of
 from langchain_tale.evaluation.comparison import Comparison
@@ -237,7 +238,8 @@ def _purse(budget: Budget | float | None, results: Results) -> _Purse:
     whole = Budget(usd=budget)
     spent_usd = sum(row.cost_usd or 0.0 for row in results.rows.values())
     if spent_usd >= budget:
-        return _Purse(whole, f"The budget of ${budget:g} is spent: ${spent_usd:.4f}; raise it.")
+        limit, spent = dollars_in_full(budget), dollars_in_full(spent_usd)
+        return _Purse(whole, f"The budget of {limit} is spent: {spent}; raise it.")
     return _Purse(Budget(usd=budget - spent_usd))
 
 

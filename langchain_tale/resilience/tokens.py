@@ -48,4 +48,4 @@ def let_off_handlers(stream: Any) -> None:
 
 def _wants_more(handler: BaseCallbackHandler) -> bool:
     own = getattr(handler.on_llm_new_token, "__func__", handler.on_llm_new_token)
-    return own not in _DEAF and not getattr(handler, "wants_first_token_only", False)
+    return own not in _DEAF and getattr(handler, "wants_first_token_only", False) is not True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from langchain_tale.cards.wording import dollars_in_full
 from langchain_tale.errors import BudgetSpentError, ConfigurationError
 from langchain_tale.telemetry.ledger import Ledger, LocalLedger, Spent
 from langchain_tale.telemetry.open_runs import OpenRuns
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
 _NOTHING: Final = Spent(Decimal(0), 0)
+_CORES_LOG: Final = logging.getLogger("langchain_core.callbacks.manager")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether langchain-core's log says more than the exception that the caller gets anyway."""
+    return not any(f"{BudgetSpentError.__name__}(" in str(each) for each in record.args or ())
 
 
 @dataclass(slots=True)
@@ -52,7 +60,8 @@ class Budget(BaseCallbackHandler):
 
     As `callbacks=` of a chat model, rather than of a call, it refuses whole calls only:
     LangChain keeps a model's own handlers from the runs below. The retries of a bare model's
-    own SDK are part of its call, and not refused either.
+    own SDK are part of its call, and not refused either. langchain-core's log would call each
+    refusal an "Error in Budget.on_chat_model_start callback"; a filter leaves that line out.
 
     A copy, deep or not, is the same budget. A pickled copy goes on by itself, unless the
     ledger is shared.
@@ -90,7 +99,11 @@ class Budget(BaseCallbackHandler):
         self._limit_usd = None if usd is None else _usd(usd)
         self._limit_tokens = None if tokens is None else _tokens(tokens)
         self._ledger: Ledger = LocalLedger() if ledger is None else ledger
+        self._begin()
+
+    def _begin(self) -> None:
         self._open: OpenRuns[_Run] = OpenRuns()
+        _CORES_LOG.addFilter(_is_news)  # again is harmless
 
     # ── what it says ────────────────────────────────────────────────────────
 
@@ -142,7 +155,7 @@ class Budget(BaseCallbackHandler):
         limits = {"usd": self.limit_usd, "tokens": self.limit_tokens}
         given = ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)
         spent = self._ledger.spent()
-        return f"Budget({given}; spent {_dollars(spent.usd)}, {spent.tokens} tokens)"
+        return f"Budget({given}; spent {dollars_in_full(spent.usd)}, {spent.tokens} tokens)"
 
     # ── what langchain-core tells ───────────────────────────────────────────
 
@@ -193,12 +206,13 @@ class Budget(BaseCallbackHandler):
 
     def _refusal(self, spent: Spent, run_id: UUID) -> BudgetSpentError:
         limits = (
-            None if self._limit_usd is None else _dollars(self._limit_usd),
+            None if self._limit_usd is None else dollars_in_full(self._limit_usd),
             None if self._limit_tokens is None else f"{self._limit_tokens} tokens",
         )
         limit = " and ".join(filter(None, limits))
+        so_far = f"{dollars_in_full(spent.usd)}, {spent.tokens} tokens"
         msg = (
-            f"The budget of {limit} is spent ({_dollars(spent.usd)}, {spent.tokens} tokens), "
+            f"The budget of {limit} is spent ({so_far}), "
             "so nothing was sent; go on with a new Budget."
         )
         error = BudgetSpentError(
@@ -223,7 +237,8 @@ class Budget(BaseCallbackHandler):
         return {**vars(self), "_open": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _open=OpenRuns())
+        vars(self).update(state)
+        self._begin()
 
 
 def _sum(tried: Iterable[Tried]) -> Spent:
@@ -236,11 +251,6 @@ def _sum(tried: Iterable[Tried]) -> Spent:
 
 def _added(one: Spent, other: Spent) -> Spent:
     return Spent(one.usd + other.usd, one.tokens + other.tokens)
-
-
-def _dollars(usd: Decimal) -> str:
-    """An amount to read: to a hundred-millionth, and without an exponent."""
-    return f"${round(usd, 8).normalize():f}"
 
 
 def _usd(amount: Any) -> Decimal:

@@ -109,7 +109,7 @@ def test_the_budget_is_code_1(
     teller: Storyteller, asking: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*asking, "--budget", "0.00001", "--concurrency", "1"]) == 1
-    assert "The budget of $1e-05 is spent" in capsys.readouterr().err
+    assert "The budget of $0.00001 is spent" in capsys.readouterr().err
 
 
 def test_the_summary_is_json_on_wish(

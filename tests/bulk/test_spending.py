@@ -19,6 +19,15 @@ def test_a_few_go_first_to_learn_what_a_story_costs() -> None:
     assert not purse.may_start(FEELERS)
 
 
+def test_where_nothing_may_be_spent_one_finds_out_whether_it_costs_something() -> None:
+    purse = Purse(0.0)
+
+    assert purse.may_start(0)
+    assert not purse.may_start(1)
+    purse.spend(0.00001)
+    assert not purse.may_start(0)
+
+
 def test_money_is_set_aside_for_what_is_under_way() -> None:
     purse = Purse(1.0, spent_usd=0.5, paid=5)
 

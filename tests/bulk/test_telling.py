@@ -557,7 +557,7 @@ def test_the_budget_is_kept_over_runs(tmp_path: Path, out: Path) -> None:
 
     first = told_by(Chain(), requests, out=out, budget_usd=0.305)
     assert first.told == 30
-    assert first.stopped == "The budget of $0.305 is spent: $0.3000; raise it, and resume."
+    assert first.stopped == "The budget of $0.305 is spent: $0.3; raise it, and resume."
 
     second = told_by(Chain(), requests, out=out, budget_usd=0.305, resume=True)
     assert (second.told, second.told_now) == (30, 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelError
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
@@ -25,6 +26,7 @@ from langchain_tale import (
     StoryMetrics,
     create_story_chain,
 )
+from langchain_tale.cards.wording import dollars_in_full
 from langchain_tale.resilience.attempts import Contender, Walk
 from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
 from langchain_tale.resilience.verdict import Verdict, verdict
@@ -207,6 +209,24 @@ async def test_tokens_are_counted_for_any_vendor() -> None:
 
 
 # ── refusing ────────────────────────────────────────────────────────────────
+
+
+def test_a_refusal_is_not_called_an_error_of_a_callback(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Clumsy(BaseCallbackHandler):
+        def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+            raise LookupError
+
+    budget = pickle.loads(pickle.dumps(Budget(tokens=1)))  # noqa: S301 (our own)
+    model = chat_model(sandbox)
+    model.invoke("x", {"callbacks": [budget]})
+
+    with pytest.raises(BudgetSpentError):
+        model.invoke("x", {"callbacks": [Clumsy(), budget]})
+
+    said = [each.getMessage() for each in caplog.records if "callback" in each.getMessage()]
+    assert said == ["Error in Clumsy.on_chat_model_start callback: LookupError()"]
 
 
 async def test_once_it_is_spent_nothing_is_sent(sandbox: Sandbox, fake_time: FakeTime) -> None:
@@ -562,7 +582,7 @@ def test_the_count_may_be_kept_elsewhere(sandbox: Sandbox) -> None:
 
 
 def test_amounts_are_told_to_be_read() -> None:
-    told = [module._dollars(Decimal(usd)) for usd in ("0", "100", "0.50", "4.1549999999999994e-05")]
+    told = [dollars_in_full(Decimal(usd)) for usd in ("0", "100", "0.50", "4.1549999999999994e-05")]
 
     assert told == ["$0", "$100", "$0.5", "$0.00004155"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import builtins
 import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,6 +155,33 @@ def test_without_an_sdk_nothing_happens_and_nothing_breaks(sandbox: Sandbox) -> 
     twin = pickle.loads(pickle.dumps(metrics))  # noqa: S301 (our own)
 
     assert twin.snapshot().overall.calls == 1
+
+
+def test_an_sdk_may_be_set_up_later() -> None:
+    code = """
+from uuid import uuid4
+from langchain_core.outputs import LLMResult
+from opentelemetry.metrics import set_meter_provider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from langchain_tale import StoryMetrics
+
+metrics, reader = StoryMetrics(), InMemoryMetricReader()
+
+def call():
+    run_id = uuid4()
+    metrics.on_chat_model_start({}, [], run_id=run_id, metadata={"ls_model_name": "a/b"})
+    metrics.on_llm_end(LLMResult(generations=[]), run_id=run_id)
+
+call()
+set_meter_provider(MeterProvider([reader]))
+call()
+[scope] = reader.get_metrics_data().resource_metrics[0].scope_metrics
+print([point.count for metric in scope.metrics for point in metric.data.data_points])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 (ourselves)
+
+    assert done.stdout == "[1]\n"
 
 
 def test_without_the_extra_it_counts_all_the_same(
