@@ -134,9 +134,14 @@ class Scope:
 
     @property
     def request_id(self) -> str:
-        """The caller's id, or the one that was made: that of the run, where there is one."""
+        """The caller's id, or the one that was made: of the run's, where there is one.
+
+        That is read backwards: a run's id begins with the time, and people are shown the first
+        eight digits.
+        """
         if self._request_id is None:
-            self._request_id = new_request_id() if self.run_id is None else self.run_id.hex
+            run_id = self.run_id
+            self._request_id = new_request_id() if run_id is None else run_id.hex[::-1]
         return self._request_id
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.utils.uuid import uuid7
 
 import langchain_tale
 from langchain_tale.errors import AllModelsFailedError, ConfigurationError, ExternalServiceError
@@ -77,6 +78,13 @@ def test_a_config_with_an_odd_id_breaks_nothing(odd: Any) -> None:
 def test_an_id_of_a_config_is_cut_and_made_a_string() -> None:
     assert given_request_id({"request_id": "x" * 300}) == "x" * 256
     assert given_request_id({"request_id": 7}) == "7"
+
+
+def test_ids_that_are_made_differ_in_what_people_are_shown() -> None:
+    made = {Scope(None, uuid7()).request_id[:8] for _ in range(100)}
+    made |= {Scope(None).request_id[:8] for _ in range(100)}
+
+    assert len(made) == 200
 
 
 # ── where it comes from ─────────────────────────────────────────────────────
