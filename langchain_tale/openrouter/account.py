@@ -23,7 +23,8 @@ from langchain_tale.openrouter.model_records import (
     unroutable,
 )
 from langchain_tale.openrouter.records import GenerationRecord, KeyRecord
-from langchain_tale.resilience.attempts import Timing, aask_until_found, ask_until_found
+from langchain_tale.resilience.attempts import Timing
+from langchain_tale.resilience.lateness import aask_until_found, ask_until_found
 
 if TYPE_CHECKING:
     from langchain_tale.openrouter.chat_models import ChatOpenRouter

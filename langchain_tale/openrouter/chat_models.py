@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from langchain_core.callbacks import (  # noqa: TC002 (as above)
@@ -13,9 +12,7 @@ from langchain_core.language_models import LangSmithParams
 from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.outputs import ChatGenerationChunk, ChatResult  # noqa: TC002 (as above)
 
-from langchain_tale.errors import ConfigurationError, ExternalServiceError
 from langchain_tale.openrouter import (
-    counting,
     profiles,
     protocol,
     requests,
@@ -23,12 +20,13 @@ from langchain_tale.openrouter import (
 )
 from langchain_tale.openrouter.asking import Asking
 from langchain_tale.openrouter.connected import ConnectedChatModel
+from langchain_tale.openrouter.counting import CountsTokens
 from langchain_tale.openrouter.exchanges import Exchanges
 from langchain_tale.openrouter.failures import Source
 from langchain_tale.openrouter.loading import allow_loading
 from langchain_tale.openrouter.messages import to_wire
 from langchain_tale.openrouter.reasoning import MODEL_PROVIDER
-from langchain_tale.openrouter.streams import StreamReader
+from langchain_tale.openrouter.streams import StreamReader, keeping_partial_text
 from langchain_tale.openrouter.structured import asking_for
 from langchain_tale.openrouter.tools import choice_of, is_server_tool, with_cache_points
 from langchain_tale.resilience.batching import BatchesWidely
@@ -56,7 +54,7 @@ COMPLETIONS_PATH: Final = "/chat/completions"
 SLOWEST_TOKENS_PER_S: Final = 5
 
 
-class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
+class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, CountsTokens, ConnectedChatModel):
     """A chat model on OpenRouter.
 
     Everything of LangChain's chat models is here: `invoke`, `batch`, `stream` and their
@@ -157,31 +155,6 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
 
     def _announced(self, config: RunnableConfig, kind: Any) -> tuple[RunnableConfig, Parent]:  # noqa: ARG002 (of `KnowsItsRun`)
         return named(config)
-
-    # ── counting ────────────────────────────────────────────────────────────
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """The tokens of a text, by `custom_get_token_ids`: no model's own are known offline.
-
-        Raises:
-            ConfigurationError: There is no `custom_get_token_ids`.
-        """
-        if self.custom_get_token_ids is None:
-            msg = "Token ids need custom_get_token_ids; get_num_tokens counts without it."
-            raise ConfigurationError(msg)
-        return self.custom_get_token_ids(text)
-
-    def get_num_tokens(self, text: str) -> int:
-        """About how many tokens a text has; exactly, by `custom_get_token_ids`."""
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        return counting.tokens_in(text)
-
-    def get_num_tokens_from_messages(
-        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None, **_: Any
-    ) -> int:
-        """About how many tokens a conversation has, tools and images included."""
-        return counting.tokens_in_messages(messages, None if tools is None else list(tools))
 
     # ── asking ──────────────────────────────────────────────────────────────
 
@@ -300,7 +273,7 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
             call = self._call(messages, stop, asking.exchanges, kwargs)
             reader = asking.reads(StreamReader(Source(call.model)))
             with (
-                _keeping_partial_text(reader),
+                keeping_partial_text(reader),
                 transport.events(self.root_client, call) as (events, reader.source),
             ):
                 for event in events:
@@ -320,7 +293,7 @@ class ChatOpenRouter(BatchesWidely, KnowsItsRun, Recalling, ConnectedChatModel):
             call = self._call(messages, stop, asking.exchanges, kwargs)
             reader = asking.reads(StreamReader(Source(call.model)))
             connection = transport.aevents(self.root_async_client, call)
-            with _keeping_partial_text(reader):
+            with keeping_partial_text(reader):
                 async with connection as (events, reader.source):
                     async for event in events:
                         if (chunk := reader.read(event)) is not None:
@@ -460,16 +433,3 @@ def _named_apart(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 allow_loading(tuple(ChatOpenRouter.lc_id()))
-
-
-@contextmanager
-def _keeping_partial_text(reader: StreamReader) -> Iterator[None]:
-    """Errors on the way tell what had arrived before them, and who had sent it."""
-    try:
-        yield
-    except ExternalServiceError as error:
-        said = reader.facts.said
-        error.partial_text = error.partial_text or reader.partial_text or None
-        error.generation_id = said.get("id") or error.generation_id
-        error.provider_name = error.provider_name or said.get("provider_name")
-        raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_tale.errors import BrokenStreamError
+from langchain_tale.errors import BrokenStreamError, ExternalServiceError
 from langchain_tale.openrouter import reasoning
 from langchain_tale.openrouter.failures import Source, error_from_body
 from langchain_tale.openrouter.fragments import CallSlots, Sound
@@ -26,6 +27,8 @@ from langchain_tale.openrouter.protocol import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from langchain_core.messages.ai import UsageMetadata
 
 NO_OBJECT: Final = "sent a stream event that is no JSON object"
@@ -174,3 +177,16 @@ class StreamReader:
         )
         error.has_usage = self.facts.said.get("token_usage") is not None
         return error
+
+
+@contextmanager
+def keeping_partial_text(reader: StreamReader) -> Iterator[None]:
+    """Errors on the way tell what had arrived before them, and who had sent it."""
+    try:
+        yield
+    except ExternalServiceError as error:
+        said = reader.facts.said
+        error.partial_text = error.partial_text or reader.partial_text or None
+        error.generation_id = said.get("id") or error.generation_id
+        error.provider_name = error.provider_name or said.get("provider_name")
+        raise

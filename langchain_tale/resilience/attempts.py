@@ -17,17 +17,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    Retrying,
-    retry_if_result,
-    stop_after_attempt,
-)
-
-from langchain_tale.cards.wording import dollars
 from langchain_tale.errors import (
     AllModelsFailedError,
     Attempt,
@@ -36,6 +27,7 @@ from langchain_tale.errors import (
     RefusedReplyError,
     RequestTimeoutError,
 )
+from langchain_tale.resilience.outcome import told_of
 from langchain_tale.resilience.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -315,7 +307,7 @@ class Walk:
                 error.attempts = tuple(self.log)
             return only if only is not None and error is self._refusal else error
         return AllModelsFailedError(
-            _told(self.log), attempts=self.log, partial_text=getattr(error, "partial_text", None)
+            told_of(self.log), attempts=self.log, partial_text=getattr(error, "partial_text", None)
         )
 
     def _after(self, error: Exception) -> Turn | None:
@@ -440,52 +432,3 @@ class _Freely:
 
 
 _FREELY = _Freely()
-
-
-def _told(log: Sequence[Attempt]) -> str:
-    """What was tried, at what price, and what to do: three lines."""
-    said = []
-    for message, group in groupby(log, key=lambda attempt: str(attempt.error).rstrip(".")):
-        numbers = [attempt.number for attempt in group]
-        label = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
-        said.append(f"({label}) {message}")
-    seconds = sum(attempt.waited_s + attempt.latency_s for attempt in log)
-    spent_usd = sum(attempt.cost_usd or 0.0 for attempt in log)
-    names = ", ".join(dict.fromkeys(attempt.model for attempt in log))
-    return (
-        f"No model answered in {len(log)} tries: {'; '.join(said)}.\n"
-        f"Asked: {names}; {seconds:.1f} s in all, waits included; {dollars(spent_usd)}.\n"
-        f"{_advice(log)}"
-    )
-
-
-def _advice(log: Sequence[Attempt]) -> str:
-    hints = [getattr(attempt.error, "retry_after_s", None) for attempt in log]
-    waits = [hint for hint in hints if hint]
-    if waits:
-        return f"Try again in {max(waits):.0f} s, or add a model of another provider."
-    if all(attempt.error is not None and verdict(attempt.error).same_model for attempt in log):
-        return "Try again later, raise max_retries or deadline_s, or add a fallback."
-    return "Correct what the last error says, or add another model as a fallback."
-
-
-_LATENESS: dict[str, Any] = {
-    "retry": retry_if_result(lambda found: found is None),
-    "wait": lambda state: min(0.25 * 2 ** (state.attempt_number - 1), 2.0),
-    "stop": stop_after_attempt(6),
-    "retry_error_callback": lambda state: state.outcome.result(),
-}
-
-
-def ask_until_found(ask: Callable[[], T | None], timing: Timing) -> T | None:
-    """Ask for what is known to be briefly late, up to six times within about six seconds."""
-    return Retrying(sleep=timing.sleep, **_LATENESS)(ask)
-
-
-async def aask_until_found(ask: Callable[[], Awaitable[T | None]], timing: Timing) -> T | None:
-    """The twin of `ask_until_found`."""
-
-    async def asking() -> T | None:  # tenacity awaits only what is declared a coroutine function
-        return await ask()
-
-    return await AsyncRetrying(sleep=timing.asleep, **_LATENESS)(asking)

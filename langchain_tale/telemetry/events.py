@@ -20,62 +20,43 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from langchain_tale.telemetry.event import Event
+from langchain_tale.telemetry.states import (
+    CircuitClosed,
+    CircuitOpened,
+    KeyRetired,
+    ModelRetired,
+    RedisLost,
+)
+
+__all__ = [
+    "ALL_OPEN",
+    "ApiCalled",
+    "AttemptFailed",
+    "AttemptStarted",
+    "AttemptSucceeded",
+    "CallFailed",
+    "CircuitClosed",
+    "CircuitOpened",
+    "Event",
+    "KeyRetired",
+    "ModelFellBack",
+    "ModelRetired",
+    "RedisLost",
+    "RetryScheduled",
+    "StoryRefused",
+    "StoryTold",
+]
+
 _OK: Final = 200
-_PREFIX: Final = "langchain_tale."
 ALL_OPEN: Final = "CircuitOpenError"
 """The error of an attempt for which no model might be asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What all events share.
-
-    Attributes:
-        name: What happened, e.g. `"attempt.failed"`.
-        level: How much it matters to `logging`.
-        is_custom: Whether LangChain's handlers hear of it, as a custom event.
-        request_id: The caller's id of the logical call, or the one that was made for it.
-        run_id: LangChain's id of the run of the logical call, where there is one.
-    """
-
-    name: ClassVar[str] = "event"
-    level: ClassVar[int] = logging.DEBUG
-    is_custom: ClassVar[bool] = True
-
-    request_id: str | None = None
-    run_id: str | None = None
-
-    @property
-    def message(self) -> str:
-        """The event as a sentence."""
-        return self.name
-
-    @property
-    def custom_name(self) -> str:
-        """What LangChain's `on_custom_event` calls it, e.g. `"langchain_tale.attempt.failed"`."""
-        return _PREFIX + self.name
-
-    def __str__(self) -> str:
-        return self.message
-
-    def to_dict(self) -> dict[str, Any]:
-        """The facts that are known, flat and fit for JSON."""
-        names = fact_names(type(self))
-        return {name: fact for name in names if (fact := getattr(self, name)) is not None}
-
-
-_FACTS: Final[dict[type[Event], tuple[str, ...]]] = {}
-
-
-def fact_names(kind: type[Event]) -> tuple[str, ...]:
-    """The names of the facts that events of a kind have."""
-    return _FACTS.get(kind) or _FACTS.setdefault(kind, tuple(each.name for each in fields(kind)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,118 +230,6 @@ class ModelFellBack(Event):
     def message(self) -> str:
         """The event as a sentence."""
         return f"fell back from {self.from_model} to {self.model} ({self.error})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitOpened(Event):
-    """A model failed too often in a row, and is passed over.
-
-    Attributes:
-        model: The model.
-        base_url: Where it is asked.
-        cooldown_s: Seconds until a probe finds out whether it is well.
-    """
-
-    name: ClassVar[str] = "circuit.opened"
-    level: ClassVar[int] = logging.WARNING
-
-    model: str
-    base_url: str
-    cooldown_s: float
-
-    @property
-    def message(self) -> str:
-        """The event as a sentence."""
-        return f"the circuit of {self.model} opened; it is left alone for {self.cooldown_s:.0f} s"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitClosed(Event):
-    """A model is well again.
-
-    Attributes:
-        model: The model.
-        base_url: Where it is asked.
-    """
-
-    name: ClassVar[str] = "circuit.closed"
-    level: ClassVar[int] = logging.INFO
-
-    model: str
-    base_url: str
-
-    @property
-    def message(self) -> str:
-        """The event as a sentence."""
-        return f"the circuit of {self.model} closed; it is asked again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisLost(Event):
-    """The Redis that shares circuits does not answer.
-
-    Attributes:
-        address: Host and port, or the socket's path; never a password.
-        error: Class of the error.
-    """
-
-    name: ClassVar[str] = "redis.lost"
-    level: ClassVar[int] = logging.WARNING
-
-    address: str
-    error: str
-
-    @property
-    def message(self) -> str:
-        """The event as a sentence."""
-        return (
-            f"Redis at {self.address} is away ({self.error}); "
-            "circuits of this process alone until it is back"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRetired(Event):
-    """OpenRouter refused an API key; it is used no more.
-
-    Attributes:
-        key_hint: Its last four characters, or None where that would be most of it.
-        error: Class of the error.
-        status_code: HTTP status.
-    """
-
-    name: ClassVar[str] = "key.retired"
-    level: ClassVar[int] = logging.WARNING
-
-    key_hint: str | None
-    error: str
-    status_code: int | None = None
-
-    @property
-    def message(self) -> str:
-        """The event as a sentence."""
-        return f"The API key that ends in {self.key_hint or '…'} is used no more: {self.error}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRetired(Event):
-    """A model is gone, and others may answer in its place. Emitted once for each in a process.
-
-    Attributes:
-        model: The model that is gone.
-        successors: Who may answer, joined by commas.
-    """
-
-    name: ClassVar[str] = "model.retired"
-    level: ClassVar[int] = logging.WARNING
-
-    model: str
-    successors: str
-
-    @property
-    def message(self) -> str:
-        """The event as a sentence."""
-        return f"{self.model} is not available; {self.successors} may answer in its place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

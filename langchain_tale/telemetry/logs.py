@@ -25,13 +25,13 @@ from langchain_tale.telemetry.chains import (
 )
 from langchain_tale.telemetry.disclosure import ALLOWED
 from langchain_tale.telemetry.emitting import LOGGER, print_by, record_of
-from langchain_tale.telemetry.events import fact_names
+from langchain_tale.telemetry.event import fact_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from langchain_tale.telemetry.events import Event
+    from langchain_tale.telemetry.event import Event
 
 _RENAMED: Final = {
     "provider_name": "provider",

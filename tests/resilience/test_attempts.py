@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 
 from langchain_tale import errors
 from langchain_tale.errors import AllModelsFailedError
-from langchain_tale.resilience.attempts import (
-    Contender,
-    Walk,
-    aask_until_found,
-    ask_until_found,
-)
+from langchain_tale.resilience.attempts import Contender, Walk
 from langchain_tale.resilience.breaker import Circuits
+from langchain_tale.resilience.lateness import aask_until_found, ask_until_found
 from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 from tests.conftest import FakeTime
 
