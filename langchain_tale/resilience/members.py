@@ -86,9 +86,9 @@ class Member:
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
         arguments = self._arguments(kwargs, within_s)
-        if within_s is None and self._can(_KEEPS_TIME):
-            return await self.model._agenerate(messages, **arguments)
         with self._in_time():
+            if within_s is None:
+                return await self.model._agenerate(messages, **arguments)
             async with asyncio.timeout(within_s):
                 return await self.model._agenerate(messages, **arguments)
 
@@ -103,8 +103,7 @@ class Member:
             A stream to be closed: the model's own, since a generator around it costs each chunk.
         """
         if not self._streams("_stream"):
-            answer = self.generate(messages, within_s=within_s, **kwargs)
-            return (_as_chunk(each) for each in (answer,))
+            return self._whole(messages, within_s, kwargs)
         if self.model.rate_limiter:
             self.model.rate_limiter.acquire(blocking=True)
         chunks: Any = self.model._stream(messages, **self._arguments(kwargs, within_s))
@@ -115,21 +114,33 @@ class Member:
     ) -> AsyncGenerator[ChatGenerationChunk]:
         """The twin of `stream`; whatever the model, it is stopped when the time is over."""
         if not self._streams("_stream", "_astream"):
-            return self._whole(await self.agenerate(messages, within_s=within_s, **kwargs))
+            return self._awhole(messages, within_s, kwargs)
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
         chunks: Any = self.model._astream(messages, **self._arguments(kwargs, within_s))
-        is_on_time = within_s is None and self._can(_KEEPS_TIME)
+        is_on_time = within_s is None and self._can(_KEEPS_TIME) and hasattr(chunks, "aclose")
         return chunks if is_on_time else self._timed(chunks, within_s)
 
-    async def _whole(self, answer: ChatResult) -> AsyncGenerator[ChatGenerationChunk]:
-        yield _as_chunk(answer)
+    def _whole(
+        self, messages: list[BaseMessage], within_s: float | None, kwargs: dict[str, Any]
+    ) -> Generator[ChatGenerationChunk]:
+        yield _as_chunk(self.generate(messages, within_s=within_s, **kwargs))
+
+    async def _awhole(
+        self, messages: list[BaseMessage], within_s: float | None, kwargs: dict[str, Any]
+    ) -> AsyncGenerator[ChatGenerationChunk]:
+        yield _as_chunk(await self.agenerate(messages, within_s=within_s, **kwargs))
 
     async def _timed(
         self, chunks: AsyncIterator[ChatGenerationChunk], within_s: float | None
     ) -> AsyncGenerator[ChatGenerationChunk]:
         """The same chunks, each within so many seconds."""
         try:
+            if within_s is None:
+                with self._in_time():
+                    async for chunk in chunks:
+                        yield chunk
+                return
             while True:
                 with self._in_time():
                     async with asyncio.timeout(within_s):

@@ -73,8 +73,10 @@ def parent_of(
     """The parent that langchain-core named, else the one that `parent_is` did; each once."""
     current = _CURRENT.get()
     _CURRENT.set(None)
-    if run_manager is None or (current is not None and current.run_id == run_manager.run_id):
+    if run_manager is None:
         return current
+    if current is not None and current.metadata is run_manager.inheritable_metadata:
+        return current  # made of it before
     return Parent(
         run_id=run_manager.run_id,
         handlers=run_manager.inheritable_handlers,

@@ -22,15 +22,15 @@ _THEIRS: Final = "run_manager"
 
 
 def says_something(chunk: AIMessageChunk) -> bool:
-    """Whether a chunk is or has a token."""
-    return bool(chunk.content or chunk.tool_call_chunks)
+    """Whether a chunk is or has a token; a whole message, as of a model that cannot stream, is."""
+    return bool(chunk.content) or bool(getattr(chunk, "tool_call_chunks", None))
 
 
 def let_off_handlers(stream: Any) -> None:
     """Hand further tokens of a stream to nobody who has no use for them.
 
-    These are handlers that have no `on_llm_new_token` of their own, and those that say by an
-    attribute `wants_first_token_only = True` that they have heard enough.
+    These are handlers that have no `on_llm_new_token` of their own, and those whose method says
+    by an attribute `is_for_first_token = True` that they have heard enough.
 
     Args:
         stream: langchain-core's generator, which has given its first token.
@@ -47,5 +47,6 @@ def let_off_handlers(stream: Any) -> None:
 
 
 def _wants_more(handler: BaseCallbackHandler) -> bool:
-    own = getattr(handler.on_llm_new_token, "__func__", handler.on_llm_new_token)
-    return own not in _DEAF and getattr(handler, "wants_first_token_only", False) is not True
+    hear: Any = getattr(handler, "on_llm_new_token", None)  # else langchain-core says so
+    own = getattr(hear, "__func__", hear)
+    return own not in _DEAF and getattr(own, "is_for_first_token", False) is not True

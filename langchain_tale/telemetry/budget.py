@@ -26,9 +26,14 @@ _NOTHING: Final = Spent(Decimal(0), 0)
 _CORES_LOG: Final = logging.getLogger("langchain_core.callbacks.manager")
 
 
+_BUDGETS: Final[set[str]] = set()
+"""What the classes of budgets are called."""
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether langchain-core's log says more than the exception that the caller gets anyway."""
-    return not any(f"{BudgetSpentError.__name__}(" in str(each) for each in record.args or ())
+    said = record.args[:2] if isinstance(record.args, tuple) else ()
+    return said not in {(name, "on_chat_model_start") for name in _BUDGETS}
 
 
 @dataclass(slots=True)
@@ -103,6 +108,7 @@ class Budget(BaseCallbackHandler):
 
     def _begin(self) -> None:
         self._open: OpenRuns[_Run] = OpenRuns()
+        _BUDGETS.add(type(self).__name__)
         _CORES_LOG.addFilter(_is_news)  # again is harmless
 
     # ── what it says ────────────────────────────────────────────────────────

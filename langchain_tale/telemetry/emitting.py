@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import lru_cache
 from logging import LogRecord
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -89,16 +90,27 @@ def print_by(printer: PrintsEvents | None) -> None:
     _printer = printer
 
 
+@lru_cache(maxsize=16)
+def _are_loggings_own(kind: type[logging.Logger], *methods: Callable[..., Any]) -> bool:
+    """Whether a logger is as Python made it: tools like Sentry listen by putting theirs there."""
+    files = {getattr(getattr(each, "__code__", None), "co_filename", None) for each in methods}
+    return kind is logging.Logger and files == {logging.Logger.__init__.__code__.co_filename}
+
+
 def _is_printed(event: Event) -> bool:
     """Whether an event is printed without a record, which takes four times as long as the line.
 
-    Only where nobody would see the record: no other handler, no filter, no factory of records.
+    Only where nobody would see the record: no other handler, no filter, no factory of records,
+    and nobody's hands in `logging`.
     """
     printer = _printer
     handlers: list[Any] = LOGGER.handlers
     if printer is None or len(handlers) != 1 or handlers[0] is not printer:
         return False
     if LOGGER.filters or LOGGER.propagate or logging.getLogRecordFactory() is not LogRecord:
+        return False
+    kind: Any = type(LOGGER)
+    if not _are_loggings_own(kind, kind.handle, kind.callHandlers, kind.makeRecord):
         return False
     return bool(printer.has_printed(event))
 

@@ -41,6 +41,8 @@ _RENAMED: Final = {
     "last_error": "last_error_type",
 }
 _SHORT_ID_CHARS: Final = 8
+_THE_LONG_WAY: Final = frozenset({"emit", "format", "handle"})
+"""What somebody may have put on a handler to see records."""
 
 
 def configure_logging(
@@ -97,6 +99,8 @@ class TaleHandler(logging.StreamHandler[Any]):
         An event that cannot be written so is left to the long way.
         """
         if type(self.formatter) is not JsonLines or self.filters or event.level < self.level:
+            return False
+        if type(self) is not TaleHandler or not _THE_LONG_WAY.isdisjoint(vars(self)):
             return False
         try:
             line = _serialized(_event_row(event, time.time(), logging.getLevelName(event.level)))

@@ -16,7 +16,7 @@ from langchain_tale.telemetry import exposition, frames
 from langchain_tale.telemetry.calls import Call
 from langchain_tale.telemetry.open_runs import OpenRuns
 from langchain_tale.telemetry.otel import Instruments, is_installed
-from langchain_tale.telemetry.readings import NOT_SENT, Said, Tried, read_error
+from langchain_tale.telemetry.readings import NOT_SENT, Ending, Said, Tried, read_error
 from langchain_tale.telemetry.tally import Book
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ class _Answered:
 
     def call(self) -> Call | None:
         """It as a call; None where the answer came from LangChain's cache."""
-        ending, run = self.said.ending(), self.run
+        run = self.run
+        try:
+            ending = self.said.ending()
+        except (AttributeError, TypeError, ValueError):  # an odd log of somebody else's
+            ending = Ending(tried=[Tried()])
         if ending.is_cached:
             return None
         tried, first_s = ending.tried, run.first_token_s
@@ -98,8 +102,6 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     """It is quick; langchain-core would ask a thread pool on async runs otherwise."""
     ignores_attempts: ClassVar[bool] = True
     """See `langchain_tale.resilience.runs`."""
-    wants_first_token_only: ClassVar[bool] = True
-    """See `langchain_tale.resilience.tokens`."""
 
     ignore_llm: bool = False
     """langchain-core's is a property, which takes a call each time."""
@@ -159,6 +161,8 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         """Content arrives; only the time of the first is noted."""
         if token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None):
             self._has_content(run_id)
+
+    vars()["on_llm_new_token"].is_for_first_token = True  # see `resilience.tokens`
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """The twin of `on_llm_new_token` for `stream_events(version="v3")`."""

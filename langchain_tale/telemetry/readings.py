@@ -76,16 +76,18 @@ class Said:
     Attributes:
         attempts: `response_metadata["attempts"]`.
         model: The model that answered.
-        usage: `usage_metadata`.
-        reported: The server's own usage.
-        cost: What the server charged.
+        read: Tokens that it read, by LangChain's word and by the server's.
+        written: Tokens that it wrote, likewise.
+        cost: What the server charged, by its two words.
+        is_cached: Whether the answer came from LangChain's cache.
     """
 
     attempts: Any = None
     model: Any = None
-    usage: Any = None
-    reported: Any = None
-    cost: Any = None
+    read: tuple[Any, Any] = (None, None)
+    written: tuple[Any, Any] = (None, None)
+    cost: tuple[Any, Any] = (None, None)
+    is_cached: bool = False
 
     @classmethod
     def by(cls, response: LLMResult) -> Said:
@@ -94,27 +96,28 @@ class Said:
         if message is None:
             return cls()
         metadata = message.response_metadata
+        usage: Mapping[str, Any] = message.usage_metadata or {}
+        reported = metadata.get("token_usage")
+        reported = reported if isinstance(reported, dict) else {}
         return cls(
             metadata.get("attempts"),
             metadata.get("model_name") or metadata.get("model"),
-            message.usage_metadata,
-            metadata.get("token_usage"),
-            metadata.get("cost"),
+            (usage.get("input_tokens"), reported.get("prompt_tokens")),
+            (usage.get("output_tokens"), reported.get("completion_tokens")),
+            (metadata.get("cost"), reported.get("cost")),
+            "total_cost" in usage and not usage["total_cost"],  # langchain-core's mark of it
         )
 
     def ending(self) -> Ending:
         """The attempts behind it."""
-        usage: Mapping[str, Any] = self.usage or {}
-        if "total_cost" in usage and not usage["total_cost"]:  # langchain-core's mark of its cache
+        if self.is_cached:
             return Ending(tried=[], is_cached=True)
-        reported = self.reported if isinstance(self.reported, dict) else {}
         log = _log_of(self.attempts)
         tried = [_of_facts(facts) for facts in log] or [Tried()]
         last = tried[-1]
         last.answered_by = self.model or last.answered_by
-        last.input_tokens = _whole(usage.get("input_tokens"), reported.get("prompt_tokens"))
-        last.output_tokens = _whole(usage.get("output_tokens"), reported.get("completion_tokens"))
-        last.cost_usd = last.cost_usd or _money(self.cost, reported.get("cost"))
+        last.input_tokens, last.output_tokens = _whole(*self.read), _whole(*self.written)
+        last.cost_usd = last.cost_usd or _money(*self.cost)
         return Ending(tried=tried, is_logged=bool(log))
 
 

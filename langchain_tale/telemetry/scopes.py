@@ -121,7 +121,7 @@ class Scope:
     def of_step(cls, config: RunnableConfig) -> Self:
         """The scope of the step of a chain that was given `config`."""
         manager: Any = config.get("callbacks")  # a manager, as langchain-core gives it to a step
-        known = given_request_id(config.get("metadata"))
+        known = given_request_id(config.get("metadata")) or new_request_id()
         if not isinstance(manager, CallbackManager | AsyncCallbackManager):
             return cls(known)
         return cls(
@@ -140,8 +140,9 @@ class Scope:
         eight digits.
         """
         if self._request_id is None:
-            run_id = self.run_id
-            self._request_id = new_request_id() if run_id is None else run_id.hex[::-1]
+            run_id = self.run_word
+            made = new_request_id() if run_id is None else run_id.replace("-", "")[::-1]
+            self._request_id = made
         return self._request_id
 
     @property

@@ -128,11 +128,16 @@ class Book:
         overall: All calls but the plain ones.
         models: The same for each model.
         plain: Calls of one attempt, for each model.
+        names: All models, in the order in which they came.
     """
 
     overall: Tally = field(default_factory=Tally)
     models: dict[str, Tally] = field(default_factory=dict)
     plain: dict[str, Tally] = field(default_factory=dict)
+    names: dict[str, None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = dict.fromkeys(self.models)
 
     def of(self, model: str | None) -> Tally:
         """The tally of a model."""
@@ -142,9 +147,10 @@ class Book:
         name = model or UNKNOWN
         if (known := rows.get(name)) is not None:
             return known
-        is_known = name in self.models or name in self.plain
-        most = max(len(self.models), len(self.plain))
-        return rows.setdefault(name if is_known or most < MOST_NAMES else OTHERS, Tally())
+        if name not in self.names:
+            name = name if len(self.names) < MOST_NAMES else OTHERS
+            self.names.setdefault(name)
+        return rows.setdefault(name, Tally())
 
     def cached(self, model: str | None) -> None:
         """Count an answer that was asked of nobody."""
@@ -199,9 +205,10 @@ class Book:
         """The tally of all calls, and one for each model: copies, with the plain ones in each."""
         whole = Book()
         whole.overall.merge(self.overall)
-        for rows in (self.models, self.plain):
-            for model, tally in rows.items():
-                whole.of(model).merge(tally)
+        for model in self.names:
+            for rows in (self.models, self.plain):
+                if (tally := rows.get(model)) is not None:
+                    whole.of(model).merge(tally)
         for tally in self.plain.values():
             whole.overall.merge(tally)
         return whole.overall, whole.models

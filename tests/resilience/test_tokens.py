@@ -11,6 +11,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
 from langchain_tale import StoryMetrics
+from langchain_tale.resilience.chat_models import resilient
 from langchain_tale.resilience.tokens import let_off_handlers
 from langchain_tale.sandbox import Sandbox
 from tests.conftest import chat_model
@@ -63,7 +64,20 @@ class HearingLater(AsyncCallbackHandler):
 
 
 class Once(Hearing):
-    wants_first_token_only = True
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
+        self.tokens.append(token)
+
+    vars()["on_llm_new_token"].is_for_first_token = True
+
+
+class AgainAndAgain(StoryMetrics):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens: list[str] = []
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        super().on_llm_new_token(token, **kwargs)
+        self.tokens.append(token)
 
 
 async def streamed(model: BaseChatModel, handlers: list[Any], *, is_async: bool) -> list[str]:
@@ -109,6 +123,30 @@ async def test_who_wants_the_first_token_hears_it_alone(
     heard = [token for token in once.tokens if token]
     assert heard == [next(token for token in said if token)]
     assert len(once.ended) == 1
+
+
+async def test_who_adds_to_the_metrics_hears_every_token(
+    model: BaseChatModel, *, is_async: bool
+) -> None:
+    metrics = AgainAndAgain()
+
+    said = await streamed(model, [metrics], is_async=is_async)
+
+    assert metrics.tokens == said
+
+
+async def test_a_model_that_does_not_stream_tells_its_calls_whole(*, is_async: bool) -> None:
+    call = {"name": "look", "args": {}, "id": "1"}
+    answer = AIMessage("", tool_calls=[call])
+    model = GenericFakeChatModel(messages=iter([answer]), disable_streaming="tool_calling")
+    safe, tools = resilient([model]), [{"type": "function", "function": {"name": "look"}}]
+
+    if is_async:
+        told = [message async for message in safe.astream("Tell me.", tools=tools)]
+    else:
+        told = list(safe.stream("Tell me.", tools=tools))
+
+    assert [each["name"] for message in told for each in message.tool_calls] == ["look"]
 
 
 async def test_coroutines_hear_every_token(model: BaseChatModel) -> None:

@@ -229,6 +229,21 @@ def test_a_refusal_is_not_called_an_error_of_a_callback(
     assert said == ["Error in Clumsy.on_chat_model_start callback: LookupError()"]
 
 
+def test_a_refusal_that_nobody_else_tells_of_is_logged(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget, model = Budget(tokens=1), chat_model(sandbox)
+    model.invoke("x", {"callbacks": [budget]})
+
+    class Titling(BaseCallbackHandler):
+        def on_llm_end(self, *_: Any, **__: Any) -> None:
+            model.invoke("A title, please.", {"callbacks": [budget]})
+
+    model.invoke("x", {"callbacks": [Titling()]})
+
+    assert "Error in Titling.on_llm_end callback: BudgetSpentError" in caplog.text
+
+
 async def test_once_it_is_spent_nothing_is_sent(sandbox: Sandbox, fake_time: FakeTime) -> None:
     budget = Budget(usd=A_CALL)
     config: RunnableConfig = {"callbacks": [budget]}

@@ -121,6 +121,33 @@ def test_a_factory_of_records_is_asked() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+@pytest.mark.parametrize("method", ["handle", "callHandlers", "makeRecord"])
+def test_who_puts_a_hand_into_logging_sees_records(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    theirs: Any = getattr(logging.Logger, method)
+
+    def ours(self: logging.Logger, *args: Any, **kwargs: Any) -> Any:
+        seen.append(method)
+        return theirs(self, *args, **kwargs)
+
+    monkeypatch.setattr(logging.Logger, method, ours)  # as Sentry does
+
+    assert len(lines(EVENTS)) == len(seen) == len(EVENTS)
+
+
+def test_who_replaces_a_method_of_the_handler_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, seen = io.StringIO(), list[Any]()
+    configure_logging("INFO", json=True, stream=stream)
+    monkeypatch.setattr(handler(), "emit", seen.append)
+
+    emit(EVENTS[0])
+
+    assert [record.msg for record in seen] == [EVENTS[0]]
+    assert stream.getvalue() == ""
+
+
 def test_the_handlers_own_level_holds() -> None:
     stream = io.StringIO()
     configure_logging("INFO", json=True, stream=stream)

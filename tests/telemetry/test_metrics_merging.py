@@ -233,3 +233,37 @@ def test_it_keeps_no_words() -> None:
     assert "Mia" not in kept
     assert b"Mia" not in pickle.dumps(metrics)
     assert "slow down" not in kept
+
+
+def test_what_becomes_of_an_answer_afterwards_changes_no_count() -> None:
+    metrics, clock = StoryMetrics(), Clock()
+    metrics._clock = clock
+    run_id, said = uuid4(), answer("a/b", 1.0)
+    metrics.on_chat_model_start({}, [], run_id=run_id, metadata={"ls_model_name": "a/b"})
+    metrics.on_llm_end(said, run_id=run_id)
+
+    message: Any = said.generations[0][0].message  # type: ignore[union-attr]
+    message.usage_metadata |= {"input_tokens": 99, "total_cost": 0}
+    message.response_metadata["attempts"] = [{}, None]
+
+    overall = metrics.snapshot().overall
+    assert (overall.calls, overall.cached, overall.input_tokens) == (1, 0, 10)
+
+
+def test_an_odd_log_of_attempts_is_one_attempt() -> None:
+    metrics, run_id, said = StoryMetrics(), uuid4(), answer("a/b", 1.0)
+    said.generations[0][0].message.response_metadata["attempts"] = [{}, None]  # type: ignore[union-attr]
+    metrics.on_chat_model_start({}, [], run_id=run_id, metadata={"ls_model_name": "a/b"})
+
+    metrics.on_llm_end(said, run_id=run_id)
+
+    assert metrics.snapshot().overall.attempts == 1
+
+
+def test_ids_may_be_words() -> None:
+    metrics, run_id = StoryMetrics(), str(uuid4())
+    odd: Any = run_id
+    metrics.on_chat_model_start({}, [], run_id=odd, metadata={"ls_model_name": "a/b"})
+    metrics.on_llm_end(answer("a/b", 1.0), run_id=odd)
+
+    assert metrics.snapshot().overall.calls == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from langchain_tale.telemetry.calls import Call
 from langchain_tale.telemetry.readings import Tried
-from langchain_tale.telemetry.tally import MOST_NAMES, Book
+from langchain_tale.telemetry.tally import MOST_NAMES, OTHERS, Book
 
 if TYPE_CHECKING:
     from langchain_tale.telemetry.calls import Outcome
@@ -85,3 +85,19 @@ def test_made_up_names_do_not_fill_the_memory() -> None:
     assert len(snapshot.models) <= MOST_NAMES + 1
     assert snapshot.overall.calls == 3 * MOST_NAMES
     assert sum(row.attempts for row in snapshot.models.values()) == snapshot.overall.attempts
+
+
+def test_what_was_told_stays_told() -> None:
+    book = Book()
+
+    def call(name: str, tries: int) -> None:
+        book.add(Call(None, "answered", [Tried(model=name)] * tries, 1.0))
+
+    for n in range(MOST_NAMES):
+        call(f"plain-{n}", 1)
+    before = list(book.snapshot().models)
+    for n in range(MOST_NAMES):
+        call(f"retried-{n}", 2)
+
+    assert before == [f"plain-{n}" for n in range(MOST_NAMES)]
+    assert list(book.snapshot().models) == [*before, OTHERS]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.utils.uuid import uuid7
 
 import langchain_tale
+from langchain_tale.client import OpenRouterClient
 from langchain_tale.errors import AllModelsFailedError, ConfigurationError, ExternalServiceError
 from langchain_tale.sandbox import Fault, Sandbox
 from langchain_tale.story.chain import create_story_chain
@@ -85,6 +87,23 @@ def test_ids_that_are_made_differ_in_what_people_are_shown() -> None:
     made |= {Scope(None).request_id[:8] for _ in range(100)}
 
     assert len(made) == 200
+
+
+def test_a_runs_id_may_be_a_word(sandbox: Sandbox) -> None:
+    config: Any = {"run_id": str(uuid7())}
+
+    assert chat_model(sandbox).with_retry(QUICK).invoke("Hello", config).text
+
+
+def test_stories_in_one_step_have_an_id_each(sandbox: Sandbox, heard: Heard) -> None:
+    client = OpenRouterClient(sandbox.api_key, base_url=sandbox.base_url)
+
+    def step(prompts: list[str]) -> int:
+        return len([client.generate_story(prompt) for prompt in prompts])
+
+    RunnableLambda(step).invoke(["a fox", "a hen"])
+
+    assert len({event.request_id for event in heard.of(ApiCalled)}) == 2
 
 
 # ── where it comes from ─────────────────────────────────────────────────────
