@@ -50,7 +50,7 @@ class Breaks(Model):
 
     def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
         yield ChatGenerationChunk(message=AIMessageChunk(content=STORY))
-        error = ConnectionFailedError("It was cut.", model="a")
+        error: Any = ConnectionFailedError("It was cut.", model="a")
         error.has_usage = True
         raise error
 
