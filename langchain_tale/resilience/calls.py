@@ -172,13 +172,13 @@ class _NextAttempt(Answer):
 
     def __enter__(self) -> tuple[Member, Answer]:
         self._member, self._run = self._call.turn()
-        self._call.scope.flush()
-        if self._run is not None:
-            try:
+        try:
+            self._call.scope.flush()
+            if self._run is not None:
                 self._run.start(self._call.asked(self._member))
-            except BaseException as error:
-                self._call.ended(self._member, error)
-                raise
+        except BaseException as error:
+            self._call.ended(self._member, error)
+            raise
         return self._member, self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -193,13 +193,13 @@ class _NextAttempt(Answer):
 
     async def __aenter__(self) -> tuple[Member, Answer]:
         self._member, self._run = self._call.turn()
-        await self._call.scope.aflush()
-        if self._run is not None:
-            try:
+        try:
+            await self._call.scope.aflush()
+            if self._run is not None:
                 await self._run.astart(self._call.asked(self._member))
-            except BaseException as error:
-                self._call.ended(self._member, error)
-                raise
+        except BaseException as error:
+            self._call.ended(self._member, error)
+            raise
         return self._member, self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -15,7 +17,9 @@ from langchain_tale.errors import (
     EmptyReplyError,
     RequestTimeoutError,
 )
+from langchain_tale.resilience.breaker import shared_circuits
 from langchain_tale.resilience.chat_models import resilient
+from langchain_tale.resilience.policy import BreakerPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -94,6 +98,25 @@ async def test_a_model_that_cannot_stream_may_find_a_story_whole(
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_streams_need_not_be_generators(*, is_async: bool) -> None:
     assert await told(resilient([Iterates()]), is_async=is_async) == ["a", "b"]
+
+
+async def test_a_call_that_is_left_before_it_asks_gives_its_permit_back() -> None:
+    hears = asyncio.Event()
+
+    class Pondering(AsyncCallbackHandler):
+        async def on_custom_event(self, *_: Any, **__: Any) -> None:
+            hears.set()
+            await asyncio.Event().wait()
+
+    safe = resilient([Model(name="left-early")])
+    call = asyncio.create_task(safe.ainvoke("x", {"callbacks": [Pondering()]}))
+    await hears.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    circuit = shared_circuits(BreakerPolicy()).of("Model", "left-early")
+    assert circuit._breaker.under_way == 0
 
 
 async def test_pythons_own_error_of_time_is_ours_then(fake_time: FakeTime) -> None:
