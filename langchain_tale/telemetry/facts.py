@@ -27,11 +27,9 @@ def answer_facts(
         content_chars: Length of its text.
         is_streamed: Whether it came in chunks.
     """
-    counted = usage or {}
     return {
         "generation_id": metadata.get("id"),
-        "input_tokens": counted.get("input_tokens"),
-        "output_tokens": counted.get("output_tokens"),
+        **usage_facts(usage),
         "content_chars": content_chars,
         "is_streamed": is_streamed,
     }

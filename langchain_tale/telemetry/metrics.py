@@ -162,7 +162,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         if token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None):
             self._has_content(run_id)
 
-    vars()["on_llm_new_token"].is_for_first_token = True  # see `resilience.tokens`
+    on_llm_new_token.is_for_first_token = True  # type: ignore[attr-defined]  # see `resilience.tokens`
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """The twin of `on_llm_new_token` for `stream_events(version="v3")`."""

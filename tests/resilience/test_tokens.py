@@ -67,7 +67,7 @@ class Once(Hearing):
     def on_llm_new_token(self, token: Any, **_: Any) -> None:
         self.tokens.append(token)
 
-    vars()["on_llm_new_token"].is_for_first_token = True
+    on_llm_new_token.is_for_first_token = True  # type: ignore[attr-defined]  # as of `StoryMetrics`
 
 
 class AgainAndAgain(StoryMetrics):
