@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from langchain_tale.errors import (
     AllModelsFailedError,
@@ -211,12 +211,12 @@ class Walk:
         Of any other `failed` will say what became of it.
         """
         if isinstance(error, BudgetSpentError) or not isinstance(error, Exception):
-            self._settle("abandoned")
+            self._settle(is_unwell=False)
 
     def left_s(self) -> float | None:
         """Seconds that the current attempt may still take, or None for no limit."""
         limit_s = self.policy.attempt_timeout_s or math.inf
-        if self.has_deadline:
+        if self._ends_at < math.inf:
             limit_s = max(0.0, min(limit_s, self._ends_at - self.timing.clock()))
         return None if limit_s == math.inf else limit_s
 
@@ -243,13 +243,15 @@ class Walk:
 
     def succeeded(self, **facts: Any) -> None:
         """Log the current turn as the one that gave the answer."""
-        self._settle("succeeded")
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.succeeded()
         self._note(**facts)
 
     def failed(self, error: Exception) -> None:
         """Log the current turn as one that gave none."""
         is_unwell = verdict(error).is_unwell and error is not self._overdue
-        self._settle("failed" if is_unwell else "abandoned")
+        self._settle(is_unwell=is_unwell)
         self._note(
             error=error,
             provider_name=getattr(error, "provider_name", None),
@@ -258,14 +260,16 @@ class Walk:
             output_tokens=getattr(error, "output_tokens", None),
         )
 
-    def add(self, name: str, circuit: Circuit | None = None) -> None:
+    def add(self, contender: Contender) -> None:
         """Let another model take part, after all that the caller named."""
-        self._models.append(Contender(name, circuit, rank=len(self._models)))
+        contender.rank = len(self._models)
+        self._models.append(contender)
 
-    def _settle(self, outcome: Literal["succeeded", "failed", "abandoned"]) -> None:
+    def _settle(self, *, is_unwell: bool) -> None:
+        """Say of the turn's permit that no answer came of it."""
         permit, self._permit = self._permit, None
         if permit is not None:
-            getattr(permit, outcome)()
+            (permit.failed if is_unwell else permit.abandoned)()
 
     def _note(self, **facts: Any) -> None:
         self.log.append(

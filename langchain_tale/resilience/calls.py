@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from langchain_tale.errors import RefusedReplyError
-    from langchain_tale.resilience.attempts import Circuit, Timing
+    from langchain_tale.resilience.attempts import Timing
     from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
     from langchain_tale.resilience.revising import Revising
     from langchain_tale.resilience.runs import Parent
@@ -86,8 +86,7 @@ class Call:
         self._messages = messages
         self._circuits = None if breaker is None else shared_circuits(breaker)
         self._revising = revising
-        contenders = [Contender(member.name, self._circuit(member)) for member in self._members]
-        self.walk = walk = ToldWalk(contenders, retry, timing)
+        self.walk = walk = ToldWalk([self._contender(m) for m in self._members], retry, timing)
         walk.tells(scope, is_nested=within is not None, is_step=is_step)
         walk.max_revisions = None if revising is None else revising.max_revisions
 
@@ -107,6 +106,8 @@ class Call:
 
     def asked(self, member: Member) -> list[BaseMessage]:
         """What to ask in this attempt: after a refusal, with the reason."""
+        if self._revising is None:
+            return list(self._messages)
         return asked_after(
             self._refusal,
             self._messages,
@@ -116,6 +117,8 @@ class Call:
 
     def whole(self, message: BaseMessage) -> BaseMessage:
         """The answer with the beginning that it continues, if it continues one."""
+        if self._revising is None:
+            return message
         return whole_after(self._refusal, message, self._revising)
 
     @property
@@ -144,17 +147,16 @@ class Call:
         if self._retry.follow_successors and isinstance(member.model, HasSiblings):
             self._add(successors_of(member.name, error), member, member.model)
 
-    def _circuit(self, member: Member) -> Circuit | None:
-        if self._circuits is None:
-            return None
-        return self._circuits.of(member.address, member.name)
+    def _contender(self, member: Member) -> Contender:
+        name, circuits = member.name, self._circuits
+        return Contender(name, None if circuits is None else circuits.of(member.address, name))
 
     def _add(self, slugs: list[str], gone: Member, kin: HasSiblings) -> None:
         known = {member.name for member in self._members}
         new = [replace(gone, model=kin.for_model(slug)) for slug in slugs if slug not in known]
         for member in new:
             self._members.append(member)
-            self.walk.add(member.name, self._circuit(member))
+            self.walk.add(self._contender(member))
         if new and gone.name not in _lamented:
             _lamented.add(gone.name)
             names = ", ".join(member.name for member in new)

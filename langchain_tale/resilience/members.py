@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_tale.errors import RequestTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 
     from langchain_tale.telemetry.scopes import Scope
 
@@ -76,8 +75,10 @@ class Member:
         arguments = self._arguments(kwargs, within_s)
         if within_s is None or self._can(_KEEPS_TIME):
             return self.model._generate(messages, **arguments)
-        with self._in_time():
+        try:
             return _in_thread(partial(self.model._generate, messages, **arguments), within_s)
+        except TimeoutError as error:
+            raise self._too_late() from error
 
     async def agenerate(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
@@ -86,11 +87,13 @@ class Member:
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
         arguments = self._arguments(kwargs, within_s)
-        with self._in_time():
+        try:
             if within_s is None:
                 return await self.model._agenerate(messages, **arguments)
             async with asyncio.timeout(within_s):
                 return await self.model._agenerate(messages, **arguments)
+        except TimeoutError as error:
+            raise self._too_late() from error
 
     def stream(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
@@ -137,17 +140,17 @@ class Member:
         """The same chunks, each within so many seconds."""
         try:
             if within_s is None:
-                with self._in_time():
-                    async for chunk in chunks:
-                        yield chunk
+                async for chunk in chunks:
+                    yield chunk
                 return
             while True:
-                with self._in_time():
-                    async with asyncio.timeout(within_s):
-                        following = await anext(chunks, None)
+                async with asyncio.timeout(within_s):
+                    following = await anext(chunks, None)
                 if following is None:
                     return
                 yield following
+        except TimeoutError as error:
+            raise self._too_late() from error
         finally:
             if hasattr(chunks, "aclose"):
                 await chunks.aclose()
@@ -164,13 +167,9 @@ class Member:
     def _can(self, method: str) -> bool:
         return hasattr(type(self.model), method)  # ten times as fast as `isinstance` of a protocol
 
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError as error:
-            msg = f"{self.name} did not answer in time; try again, or raise the limits."
-            raise RequestTimeoutError(msg, model=self.name) from error
+    def _too_late(self) -> RequestTimeoutError:
+        msg = f"{self.name} did not answer in time; try again, or raise the limits."
+        return RequestTimeoutError(msg, model=self.name)
 
     def _streams(self, *methods: str) -> bool:
         if self.model.disable_streaming is True:

@@ -20,7 +20,7 @@ from langchain_tale.telemetry.events import (
     StoryRefused,
 )
 from langchain_tale.telemetry.facts import failure_facts, totals
-from langchain_tale.telemetry.scopes import on_behalf_of
+from langchain_tale.telemetry.scopes import ACTING_FOR, on_behalf_of
 
 if TYPE_CHECKING:
     from langchain_tale.telemetry.scopes import Scope
@@ -55,16 +55,21 @@ class ToldWalk(Walk):
 
     def begin(self) -> Turn:
         """Start the current turn, and tell of it."""
+        scope = self._scope
         before = self.log[-1].model if self.log else self._name
-        with on_behalf_of(self._scope):
+        token = ACTING_FOR.set(scope)
+        try:
             turn = super().begin()
-        if self._name != before:
+        finally:
+            ACTING_FOR.reset(token)
+        name = self._name
+        if name != before:
             error = type(self.log[-1].error).__name__ if self.log else ALL_OPEN
-            facts = {"model": self._name, "from_model": before, "error": error}
-            self._scope.tell(ModelFellBack, attempt=turn.number, **facts)
-        self._scope.time_to_first_token_s = None
-        if self._scope.is_heard(AttemptStarted):
-            self._tell(AttemptStarted, model=self._name, wait_s=turn.wait_s)
+            facts = {"model": name, "from_model": before, "error": error}
+            scope.tell(ModelFellBack, attempt=turn.number, **facts)
+        scope.time_to_first_token_s = None
+        if scope.is_heard(AttemptStarted):
+            self._tell(AttemptStarted, model=name, wait_s=turn.wait_s)
         return turn
 
     def answered(
@@ -78,8 +83,11 @@ class ToldWalk(Walk):
             content_chars: Length of its text.
             is_streamed: Whether it came in chunks.
         """
-        with on_behalf_of(self._scope):
+        token = ACTING_FOR.set(self._scope)
+        try:
             self.succeeded(**facts_of(metadata))
+        finally:
+            ACTING_FOR.reset(token)
         if not self._is_nested and self._scope.is_heard(self._success):
             self._tell_of_answer(metadata, usage or {}, content_chars, is_streamed=is_streamed)
 

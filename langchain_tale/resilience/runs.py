@@ -11,7 +11,6 @@ carries it there.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +21,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -85,14 +84,19 @@ def parent_of(
     )
 
 
-@contextmanager
-def parent_is(parent: Parent | None) -> Iterator[None]:
-    """Whatever starts to stream inside belongs to `parent`."""
-    token = _CURRENT.set(parent)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
+class parent_is:  # noqa: N801 (used as a function; a generator would take twice as long)
+    """Whatever starts to stream inside belongs to a parent."""
+
+    __slots__ = ("_parent", "_token")
+
+    def __init__(self, parent: Parent | None) -> None:
+        self._parent = parent
+
+    def __enter__(self) -> None:
+        self._token = _CURRENT.set(self._parent)
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)
 
 
 def announced(

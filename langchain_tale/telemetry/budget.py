@@ -197,7 +197,7 @@ class Budget(BaseCallbackHandler):
 
     def _settle(self, run_id: UUID, ending: Ending) -> None:
         """Count a run once: of a call, what its attempts have not counted already."""
-        run = self._open.end(run_id)
+        run = self._open.pop(run_id, None)
         if run is None:
             return
         told = _sum(ending.tried)

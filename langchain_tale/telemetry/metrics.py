@@ -16,7 +16,7 @@ from langchain_tale.telemetry import exposition, frames
 from langchain_tale.telemetry.calls import Call
 from langchain_tale.telemetry.open_runs import OpenRuns
 from langchain_tale.telemetry.otel import Instruments, is_installed
-from langchain_tale.telemetry.readings import NOT_SENT, Ending, Said, Tried, read_error
+from langchain_tale.telemetry.readings import NOT_SENT, NOTHING_SAID, Said, Tried, read_error
 from langchain_tale.telemetry.tally import Book
 
 if TYPE_CHECKING:
@@ -36,34 +36,26 @@ _AT_ONCE: Final = 64
 
 @dataclass(slots=True)
 class _Run:
-    """A call under way."""
+    """A call under way, or one that was answered and is not yet read."""
 
     started_s: float
     model: str | None
     provider: str | None
     parent_id: UUID | None
     first_token_s: float | None = None
-
-
-@dataclass(slots=True)
-class _Answered:
-    """A call that was answered, not yet read."""
-
-    run: _Run
-    latency_s: float
-    said: Said
+    latency_s: float = 0.0
+    said: Said = NOTHING_SAID
 
     def call(self) -> Call | None:
-        """It as a call; None where the answer came from LangChain's cache."""
-        run = self.run
-        try:
-            ending = self.said.ending()
-        except (AttributeError, TypeError, ValueError):  # an odd log of somebody else's
-            ending = Ending(tried=[Tried()])
-        if ending.is_cached:
+        """It as a call that was answered; None where the answer came from LangChain's cache."""
+        said = self.said
+        if said.is_cached:
             return None
-        tried, first_s = ending.tried, run.first_token_s
-        return Call(run.model, "answered", tried, self.latency_s, first_token_s=first_s)
+        try:
+            tried = said.tried()
+        except (AttributeError, TypeError, ValueError):  # an odd log of somebody else's
+            tried = [Tried()]
+        return Call(self.model, "answered", tried, self.latency_s, first_token_s=self.first_token_s)
 
 
 class StoryMetrics(Readable, BaseCallbackHandler):
@@ -123,7 +115,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     def _begin(self, clock: Callable[[], float], instruments: Instruments | None) -> None:
         self._clock, self._instruments = clock, instruments
         self._book = Book()
-        self._ended: deque[Call | _Answered] = deque()
+        self._ended: deque[Call | _Run] = deque()
         self._open: OpenRuns[_Run] = OpenRuns()
         self._lock = threading.Lock()
 
@@ -179,10 +171,10 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         run = self._ended_run(run_id)
         if run is None:
             return
-        answered = _Answered(run, self._clock() - run.started_s, Said.by(response))
-        self._count(answered)
+        run.latency_s, run.said = self._clock() - run.started_s, Said.by(response)
+        self._count(run)
         if self._instruments is not None and self._instruments.are_read:
-            call = answered.call()
+            call = run.call()
             if call is not None:
                 self._instruments.record(call, provider=run.provider)
 
@@ -198,7 +190,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         It tells neither of a cancelled `ainvoke`, nor of a call that a budget did not let begin.
         """
         if isinstance(error, BudgetSpentError):
-            refused = None if error.run_id is None else self._ended_run(error.run_id)
+            refused = self._ended_run(error.run_id)
             left = [] if refused is None else [refused]
         elif isinstance(error, Exception):
             return
@@ -209,9 +201,9 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         for run in left:
             self._fail(run, error)
 
-    def _ended_run(self, run_id: UUID) -> _Run | None:
+    def _ended_run(self, run_id: UUID | None) -> _Run | None:
         with self._lock:
-            run = self._open.end(run_id)
+            run = self._open.pop(run_id, None)
             self.ignore_chain = not self._open
         return run
 
@@ -240,7 +232,7 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         if self._instruments is not None and self._instruments.are_read:
             self._instruments.record(call, provider=run.provider, ended_by=ended_by)
 
-    def _count(self, ended: Call | _Answered) -> None:
+    def _count(self, ended: Call | _Run) -> None:
         """Count a call soon."""
         self._ended.append(ended)
         if len(self._ended) >= _AT_ONCE:
@@ -251,11 +243,11 @@ class StoryMetrics(Readable, BaseCallbackHandler):
         """The book with all that has ended; the lock is held."""
         while self._ended:
             ended = self._ended.popleft()
-            call = ended.call() if isinstance(ended, _Answered) else ended
+            call = ended.call() if isinstance(ended, _Run) else ended
             if call is not None:
                 self._book.add(call)
-            elif isinstance(ended, _Answered):
-                self._book.cached(ended.run.model)
+            else:
+                self._book.cached(ended.model)
         return self._book
 
     # ── what it tells ───────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessage
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NOT_SENT: Final = (BudgetSpentError, CircuitOpenError, ConfigurationError)
 """Errors that no request was behind."""
+_NOT_REPORTED: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,61 +70,69 @@ class Ending:
     is_logged: bool = False
 
 
-@dataclass(slots=True)
-class Said:
+class Said(NamedTuple):
     """What an answer says of itself, picked out at once, to be read when there is time.
 
     Attributes:
         attempts: `response_metadata["attempts"]`.
         model: The model that answered.
-        read: Tokens that it read, by LangChain's word and by the server's.
+        cost: What the server charged.
+        read: Tokens that it read, by LangChain's word.
         written: Tokens that it wrote, likewise.
-        cost: What the server charged, by its two words.
         is_cached: Whether the answer came from LangChain's cache.
+        reported: The server's own count of tokens and cost, where one of these is missing.
     """
 
     attempts: Any = None
     model: Any = None
-    read: tuple[Any, Any] = (None, None)
-    written: tuple[Any, Any] = (None, None)
-    cost: tuple[Any, Any] = (None, None)
+    cost: Any = None
+    read: Any = None
+    written: Any = None
     is_cached: bool = False
+    reported: Mapping[str, Any] = _NOT_REPORTED
 
     @classmethod
     def by(cls, response: LLMResult) -> Said:
         """Pick it out of a run's answer."""
         message = _message_of(response)
         if message is None:
-            return cls()
+            return NOTHING_SAID
         metadata = message.response_metadata
-        usage: Mapping[str, Any] = message.usage_metadata or {}
-        reported = metadata.get("token_usage")
-        reported = reported if isinstance(reported, dict) else {}
+        usage: Mapping[str, Any] = message.usage_metadata or _NOT_REPORTED
+        read, written = usage.get("input_tokens"), usage.get("output_tokens")
+        cost, reported = metadata.get("cost"), _NOT_REPORTED
+        if read is None or written is None or cost is None:
+            reported = _copied(metadata.get("token_usage"))
         return cls(
             metadata.get("attempts"),
             metadata.get("model_name") or metadata.get("model"),
-            (usage.get("input_tokens"), reported.get("prompt_tokens")),
-            (usage.get("output_tokens"), reported.get("completion_tokens")),
-            (metadata.get("cost"), reported.get("cost")),
+            cost,
+            read,
+            written,
             "total_cost" in usage and not usage["total_cost"],  # langchain-core's mark of it
+            reported,
         )
 
-    def ending(self) -> Ending:
+    def tried(self) -> list[Tried]:
         """The attempts behind it."""
-        if self.is_cached:
-            return Ending(tried=[], is_cached=True)
-        log = _log_of(self.attempts)
-        tried = [_of_facts(facts) for facts in log] or [Tried()]
-        last = tried[-1]
+        tried = [_of_facts(facts) for facts in _log_of(self.attempts)] or [Tried()]
+        last, reported = tried[-1], self.reported
         last.answered_by = self.model or last.answered_by
-        last.input_tokens, last.output_tokens = _whole(*self.read), _whole(*self.written)
-        last.cost_usd = last.cost_usd or _money(*self.cost)
-        return Ending(tried=tried, is_logged=bool(log))
+        last.input_tokens = _whole(self.read, reported.get("prompt_tokens"))
+        last.output_tokens = _whole(self.written, reported.get("completion_tokens"))
+        last.cost_usd = last.cost_usd or _money(self.cost, reported.get("cost"))
+        return tried
+
+
+NOTHING_SAID: Final = Said()
 
 
 def read_answer(response: LLMResult) -> Ending:
     """The attempts of a run that ended with an answer."""
-    return Said.by(response).ending()
+    said = Said.by(response)
+    if said.is_cached:
+        return Ending(tried=[], is_cached=True)
+    return Ending(tried=said.tried(), is_logged=bool(_log_of(said.attempts)))
 
 
 def read_error(error: BaseException, response: Any = None) -> Ending:
@@ -159,6 +168,10 @@ def _message_of(response: LLMResult) -> AIMessage | None:
 def _is_told(response: Any) -> bool:
     message = None if response is None else _message_of(response)
     return message is not None and message.usage_metadata is not None
+
+
+def _copied(reported: Any) -> Mapping[str, Any]:
+    return dict(reported) if isinstance(reported, dict) else _NOT_REPORTED
 
 
 def _log_of(log: Any) -> list[Mapping[str, Any]]:

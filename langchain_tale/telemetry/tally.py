@@ -167,17 +167,18 @@ class Book:
             self._add_model(self.of(model), model, call)
 
     def _add_overall(self, tally: Tally, call: Call) -> None:
+        tried, is_answered = call.tried, call.is_answered
         tally.end(call.outcome)
-        tally.retries += max(0, len(call.tried) - 1)
+        tally.retries += max(0, len(tried) - 1)
         if call.first_token_s is not None:
             tally.first_token.add(call.first_token_s)
-        if call.is_answered:
+        if is_answered:
             tally.latency.add(call.latency_s)
-            tally.fallbacks += call.tried[-1].model != call.tried[0].model
+            tally.fallbacks += tried[-1].model != tried[0].model
         if call.error is not None:
             _count(tally.errors, call.error)
-        for attempt in call.tried:
-            tally.note(attempt, has_answered=call.is_answered and attempt is call.tried[-1])
+        for attempt in tried:
+            tally.note(attempt, has_answered=is_answered and attempt is tried[-1])
 
     def _add_model(self, tally: Tally, model: str | None, call: Call) -> None:
         own = [attempt for attempt in call.tried if attempt.model == model]
