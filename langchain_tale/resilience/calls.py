@@ -95,14 +95,16 @@ class Call:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.scope.claim(error)
-        self.scope.flush()
+        if self.scope.pending:
+            self.scope.flush()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.scope.claim(error)
-        await self.scope.aflush()
+        if self.scope.pending:
+            await self.scope.aflush()
 
     def asked(self, member: Member) -> list[BaseMessage]:
         """What to ask in this attempt: after a refusal, with the reason."""
@@ -175,7 +177,8 @@ class _NextAttempt(Answer):
     def __enter__(self) -> tuple[Member, Answer]:
         self._member, self._run = self._call.turn()
         try:
-            self._call.scope.flush()
+            if self._call.scope.pending:
+                self._call.scope.flush()
             if self._run is not None:
                 self._run.start(self._call.asked(self._member))
         except BaseException as error:
@@ -196,7 +199,8 @@ class _NextAttempt(Answer):
     async def __aenter__(self) -> tuple[Member, Answer]:
         self._member, self._run = self._call.turn()
         try:
-            await self._call.scope.aflush()
+            if self._call.scope.pending:
+                await self._call.scope.aflush()
             if self._run is not None:
                 await self._run.astart(self._call.asked(self._member))
         except BaseException as error:

@@ -133,6 +133,12 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self.models[0]._get_ls_params(stop=stop, **kwargs)
 
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """langchain-core's, which asks what describes this model: nothing but its kind."""
+        return {"_type": self._llm_type, "stop": stop, **kwargs}
+
     # ── asking ──────────────────────────────────────────────────────────────
 
     @described
@@ -181,7 +187,10 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
         """The twin of `_ask`."""
         async with call.attempt() as (member, answer):
             within_s, asked = call.walk.left_s(), call.asked(member)
-            result = await member.agenerate(asked, within_s=within_s, **kwargs)
+            try:
+                result = await member.agenerate(asked, within_s=within_s, **kwargs)
+            except TimeoutError as error:
+                raise member.too_late() from error
             answer.message = message = message_of(result)
             if self.accept is not None:
                 await acheck(self.accept, call.whole(message), member.name)

@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_tale.errors import RequestTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 
     from langchain_tale.telemetry.scopes import Scope
 
@@ -78,22 +78,35 @@ class Member:
         try:
             return _in_thread(partial(self.model._generate, messages, **arguments), within_s)
         except TimeoutError as error:
-            raise self._too_late() from error
+            raise self.too_late() from error
 
-    async def agenerate(
+    def agenerate(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, ChatResult]:
+        """The twin of `generate`; the request is cancelled when the time is over.
+
+        Returns:
+            A coroutine: the model's own where nothing is to be added, since one around it is
+            gone through again at each step. It raises Python's own `TimeoutError`; see
+            `too_late`.
+        """
+        arguments = self._arguments(kwargs, within_s)
+        if within_s is None and not self.model.rate_limiter:
+            return self.model._agenerate(messages, **arguments)
+        return self._agenerate_within(within_s, messages, arguments)
+
+    async def _agenerate_within(
+        self, within_s: float | None, messages: list[BaseMessage], arguments: dict[str, Any]
     ) -> ChatResult:
-        """The twin of `generate`; the request is cancelled when the time is over."""
         if self.model.rate_limiter:
             await self.model.rate_limiter.aacquire(blocking=True)
-        arguments = self._arguments(kwargs, within_s)
-        try:
-            if within_s is None:
-                return await self.model._agenerate(messages, **arguments)
-            async with asyncio.timeout(within_s):
-                return await self.model._agenerate(messages, **arguments)
-        except TimeoutError as error:
-            raise self._too_late() from error
+        async with asyncio.timeout(within_s):
+            return await self.model._agenerate(messages, **arguments)
+
+    def too_late(self) -> RequestTimeoutError:
+        """What is raised instead of Python's own `TimeoutError`."""
+        msg = f"{self.name} did not answer in time; try again, or raise the limits."
+        return RequestTimeoutError(msg, model=self.name)
 
     def stream(
         self, messages: list[BaseMessage], *, within_s: float | None = None, **kwargs: Any
@@ -132,7 +145,11 @@ class Member:
     async def _awhole(
         self, messages: list[BaseMessage], within_s: float | None, kwargs: dict[str, Any]
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        yield _as_chunk(await self.agenerate(messages, within_s=within_s, **kwargs))
+        try:
+            result = await self.agenerate(messages, within_s=within_s, **kwargs)
+        except TimeoutError as error:
+            raise self.too_late() from error
+        yield _as_chunk(result)
 
     async def _timed(
         self, chunks: AsyncIterator[ChatGenerationChunk], within_s: float | None
@@ -150,7 +167,7 @@ class Member:
                     return
                 yield following
         except TimeoutError as error:
-            raise self._too_late() from error
+            raise self.too_late() from error
         finally:
             if hasattr(chunks, "aclose"):
                 await chunks.aclose()
@@ -166,10 +183,6 @@ class Member:
 
     def _can(self, method: str) -> bool:
         return hasattr(type(self.model), method)  # ten times as fast as `isinstance` of a protocol
-
-    def _too_late(self) -> RequestTimeoutError:
-        msg = f"{self.name} did not answer in time; try again, or raise the limits."
-        return RequestTimeoutError(msg, model=self.name)
 
     def _streams(self, *methods: str) -> bool:
         if self.model.disable_streaming is True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import orjson
@@ -23,15 +23,13 @@ def line_of(event: ApiCalled) -> bytes:
     r"""A request as a line of JSON, line break included: these facts, null where unknown.
 
     Example:
-        >>> from datetime import datetime
         >>> from langchain_tale.telemetry.events import ApiCalled
         >>> at = datetime(2026, 11, 23, 4, 5, 6, 789_000, UTC)
-        >>> line_of(ApiCalled(model="a/b", outcome="succeeded", time=at))[:50]
-        b'{"time":"2026-11-23T04:05:06.789+00:00","request_i'
+        >>> line_of(ApiCalled(model="a/b", outcome="succeeded", time=at))[:51]
+        b'{"time":"2026-11-23T04:05:06.789000+00:00","request'
     """
-    time = event.time if event.time.tzinfo is UTC else event.time.astimezone(UTC)
     facts = {
-        "time": time.isoformat(timespec="milliseconds"),
+        "time": event.time if event.time.tzinfo is UTC else event.time.astimezone(UTC),
         "request_id": event.request_id,
         "key_hint": event.key_hint and event.key_hint[-_HINT_CHARS:],
         "model": event.model,
@@ -49,7 +47,7 @@ def line_of(event: ApiCalled) -> bytes:
     try:
         return orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # half a surrogate pair, which is no UTF-8
-        return json.dumps(facts).encode() + b"\n"
+        return json.dumps(facts, default=datetime.isoformat).encode() + b"\n"
 
 
 def _number(said: Any) -> float | None:

@@ -115,7 +115,8 @@ class LineFile:
                 self._close()
                 raise
             finally:
-                self._unlock()
+                if _HAS_LOCKS and self._fd is not None:
+                    flock(self._fd, LOCK_UN)
             self._close()
         raise OSError(errno.EAGAIN, "it rotates all the time")
 
@@ -199,10 +200,6 @@ class LineFile:
                 return True
         self._say_unlockable(error)
         return False
-
-    def _unlock(self) -> None:
-        if _HAS_LOCKS and self._fd is not None:
-            flock(self._fd, LOCK_UN)
 
     def _say_unlockable(self, error: OSError) -> None:
         """Say once that there is no lock; from then on nobody waits for it."""

@@ -69,15 +69,16 @@ class Scope:
     Attributes:
         run_id: LangChain's id of the run, or None.
         time_to_first_token_s: Of the attempt under way, once there was content.
+        pending: What LangChain's handlers have not heard yet, if there is anything.
     """
 
     __slots__ = (
         "_handlers",
         "_metadata",
-        "_pending",
         "_request_id",
         "_run_word",
         "_tags",
+        "pending",
         "run_id",
         "time_to_first_token_s",
     )
@@ -99,7 +100,7 @@ class Scope:
         self._handlers: Sequence[BaseCallbackHandler] = hearing
         self._tags = tags
         self._metadata = metadata
-        self._pending: list[Event] | None = None
+        self.pending: list[Event] | None = None
 
     @classmethod
     def of(cls, run: Run | None, *, within: Scope | None = None, to_handlers: bool = True) -> Self:
@@ -171,7 +172,7 @@ class Scope:
         """Emit an event that is made, to everybody who hears it."""
         emit(event, error=cause)
         if self._handlers and event.is_custom:
-            self._pending = [*(self._pending or ()), event]
+            self.pending = [*(self.pending or ()), event]
 
     def claim(self, error: BaseException | None) -> None:
         """Note the request id on an error that leaves the call."""
@@ -180,7 +181,7 @@ class Scope:
 
     def flush(self) -> None:
         """Hand LangChain's handlers what they have not heard yet."""
-        if not self._pending:
+        if not self.pending:
             return
         manager = CallbackManager(**self._manager_arguments())
         for event in self._taken():
@@ -188,14 +189,14 @@ class Scope:
 
     async def aflush(self) -> None:
         """The twin of `flush`: handlers that are coroutines are awaited."""
-        if not self._pending:
+        if not self.pending:
             return
         manager = AsyncCallbackManager(**self._manager_arguments())
         for event in self._taken():
             await manager.on_custom_event(event.custom_name, event.to_dict(), run_id=self.run_id)
 
     def _taken(self) -> list[Event]:
-        taken, self._pending = self._pending, None
+        taken, self.pending = self.pending, None
         return taken or []
 
     def _manager_arguments(self) -> dict[str, Any]:
@@ -243,9 +244,10 @@ _DEAF: Final = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_cus
 
 def _hears(handler: BaseCallbackHandler) -> bool:
     """Whether a handler does anything with custom events; most do not."""
+    if handler.ignore_custom_event:
+        return False
     kind: Any = type(handler)
-    is_deaf = _is_deaf(kind) and "on_custom_event" not in vars(handler)
-    return not is_deaf and not handler.ignore_custom_event
+    return not _is_deaf(kind) or "on_custom_event" in vars(handler)
 
 
 @lru_cache(maxsize=256)

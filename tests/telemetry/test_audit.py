@@ -66,7 +66,7 @@ def test_a_request_is_a_line_with_every_fact(path: Path) -> None:
     with AuditLog(path):
         emit(call(**facts))
 
-    assert records(path) == [{"time": "2026-11-23T04:05:06.789+00:00", **facts}]
+    assert records(path) == [{"time": "2026-11-23T04:05:06.789123+00:00", **facts}]
     assert [*records(path)[0]][:2] == ["time", "request_id"]
     assert path.read_bytes().count(b"\n") == 1
 
@@ -85,7 +85,7 @@ def test_times_are_in_utc(path: Path) -> None:
     with AuditLog(path):
         emit(call(time=AT.astimezone(timezone(timedelta(hours=9)))))
 
-    assert records(path)[0]["time"] == "2026-11-23T04:05:06.789+00:00"
+    assert records(path)[0]["time"] == "2026-11-23T04:05:06.789123+00:00"
 
 
 @pytest.mark.parametrize("usd", [float("nan"), float("inf"), "0.1", {"total": 1}])
