@@ -16,7 +16,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable  # noqa: TC003 (pydantic reads Timing)
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from langchain_tale.errors import (
@@ -129,7 +129,7 @@ class Walk:
             where they count as failures like any other.
     """
 
-    contenders: Sequence[Contender | str]
+    contenders: InitVar[Sequence[Contender | str]]
     policy: RetryPolicy
     timing: Timing = field(default_factory=Timing)
     log: list[Attempt] = field(default_factory=list)
@@ -143,8 +143,8 @@ class Walk:
     _started_at: float = field(init=False)
     _ends_at: float = field(init=False, default=math.inf)
 
-    def __post_init__(self) -> None:
-        self._models = [Contender(c) if isinstance(c, str) else c for c in self.contenders]
+    def __post_init__(self, contenders: Sequence[Contender | str]) -> None:
+        self._models = [Contender(c) if isinstance(c, str) else c for c in contenders]
         for rank, model in enumerate(self._models):
             model.rank = rank
         self._started_at = self.timing.clock()

@@ -245,8 +245,7 @@ def with_circuits(
 
 def afresh(walk: Walk) -> list[Contender]:
     """The same models and circuits, for a call that knows nothing of them yet."""
-    models = [model for model in walk.contenders if isinstance(model, Contender)]
-    return [Contender(model.name, model.circuit) for model in models]
+    return [Contender(model.name, model.circuit) for model in walk._models]
 
 
 def tell(walk: Walk, time: FakeTime, *, well_at: float) -> str:
