@@ -21,8 +21,14 @@ def test_a_way_is_compared_with_none() -> None:
 
     assert table(costs).splitlines()[2:] == [
         "| without | 1000 | 4.000 |  |",
-        "| metrics | 1000 | 4.600 | +15.0% (+10.0%) |",
+        "| metrics | 1000 | 4.600 | +15.0% ± 15.6% (+10.0%) |",
     ]
+
+
+def test_a_share_that_is_the_same_in_each_round_has_no_margin() -> None:
+    costs = Cost([1.1, 2.2, 3.3], calls=30), Cost([1.0, 2.0, 3.0], calls=30)
+
+    assert costs[0].more_than(costs[1]) == pytest.approx((0.1, 0.0, 0.1))
 
 
 def test_everything_leaves_a_trace_of_every_call(sandbox: Sandbox, tmp_path: Path) -> None:
