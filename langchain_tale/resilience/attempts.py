@@ -120,8 +120,10 @@ class Turn:
 class Walk:
     """The way of one logical call through its models.
 
-    Attributes:
+    Args:
         contenders: The models, best first; strings stand for models without a circuit.
+
+    Attributes:
         policy: The limits.
         timing: Time and chance.
         log: Every attempt so far.

@@ -136,8 +136,8 @@ class ResilientChatModel(BatchesWidely, KnowsItsRun, Recalling):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """langchain-core's, which asks what describes this model: nothing but its kind."""
-        return {"_type": self._llm_type, "stop": stop, **kwargs}
+        """langchain-core's, less the detour by which it keeps to a method of old."""
+        return {**self._identifying_params, "_type": self._llm_type, "stop": stop, **kwargs}
 
     # ── asking ──────────────────────────────────────────────────────────────
 

@@ -99,8 +99,6 @@ class StoryMetrics(Readable, BaseCallbackHandler):
     """langchain-core's is a property, which takes a call each time."""
     ignore_chat_model: bool = False
     """As above."""
-    ignore_custom_event: bool = True
-    """What it counts is in answers and errors."""
     ignore_chain: bool = True
     """Chains are of no interest but to calls under way."""
 

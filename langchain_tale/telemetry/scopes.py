@@ -244,10 +244,9 @@ _DEAF: Final = (BaseCallbackHandler.on_custom_event, AsyncCallbackHandler.on_cus
 
 def _hears(handler: BaseCallbackHandler) -> bool:
     """Whether a handler does anything with custom events; most do not."""
-    if handler.ignore_custom_event:
-        return False
     kind: Any = type(handler)
-    return not _is_deaf(kind) or "on_custom_event" in vars(handler)
+    is_deaf = _is_deaf(kind) and "on_custom_event" not in vars(handler)
+    return not is_deaf and not handler.ignore_custom_event
 
 
 @lru_cache(maxsize=256)
