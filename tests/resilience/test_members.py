@@ -10,6 +10,7 @@ from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_tale.errors import (
     AllModelsFailedError,
@@ -18,8 +19,8 @@ from langchain_tale.errors import (
     RequestTimeoutError,
 )
 from langchain_tale.resilience.breaker import shared_circuits
-from langchain_tale.resilience.chat_models import resilient
-from langchain_tale.resilience.policy import BreakerPolicy
+from langchain_tale.resilience.chat_models import ResilientChatModel, resilient
+from langchain_tale.resilience.policy import BreakerPolicy, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -127,3 +128,62 @@ async def test_pythons_own_error_of_time_is_ours_then(fake_time: FakeTime) -> No
 
     assert {type(attempt.error) for attempt in caught.value.attempts} == {RequestTimeoutError}
     assert await told(safe, is_async=True) == ["a"]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_model_that_cannot_stream_is_late_likewise(
+    fake_time: FakeTime, *, is_late: bool
+) -> None:
+    model = Late(disable_streaming=True) if is_late else Model()
+    safe = resilient([model], timing=fake_time.timing(), breaker=None)
+
+    if not is_late:
+        assert await told(safe, is_async=True) == ["Hello"]
+        return
+    with pytest.raises(AllModelsFailedError) as caught:
+        await told(safe, is_async=True)
+    assert {type(attempt.error) for attempt in caught.value.attempts} == {RequestTimeoutError}
+
+
+class Limiter(BaseRateLimiter):
+    """It counts who was let through, by which of its two doors."""
+
+    def __init__(self) -> None:
+        self.let_through = {"acquire": 0, "aacquire": 0}
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        self.let_through["acquire"] += blocking
+        return True
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        self.let_through["aacquire"] += blocking
+        return True
+
+
+@pytest.mark.parametrize("attempt_timeout_s", [None, 60.0])
+async def test_each_request_asks_the_rate_limiter(attempt_timeout_s: float | None) -> None:
+    limiter = Limiter()
+    safe = resilient(
+        [Model(rate_limiter=limiter)],
+        retry=RetryPolicy(attempt_timeout_s=attempt_timeout_s),
+        breaker=None,
+    )
+
+    for is_async in (False, True):
+        await told(safe, is_async=is_async)
+    safe.invoke("x")
+    await safe.ainvoke("x")
+
+    assert limiter.let_through == {"acquire": 2, "aacquire": 2}
+
+
+def test_what_describes_a_call_is_langchain_cores_word() -> None:
+    class Described(ResilientChatModel):
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {"who": "tells"}
+
+    for kind in (ResilientChatModel, Described):
+        model: Any = kind(models=[Model()])
+        told_by_core = BaseChatModel._get_invocation_params(model, ["x"], seed=1)
+        assert model._get_invocation_params(["x"], seed=1) == told_by_core
