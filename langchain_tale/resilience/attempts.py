@@ -218,7 +218,7 @@ class Walk:
     def left_s(self) -> float | None:
         """Seconds that the current attempt may still take, or None for no limit."""
         limit_s = self.policy.attempt_timeout_s or math.inf
-        if self._ends_at < math.inf:
+        if self.has_deadline:
             limit_s = max(0.0, min(limit_s, self._ends_at - self.timing.clock()))
         return None if limit_s == math.inf else limit_s
 

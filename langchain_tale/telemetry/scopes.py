@@ -69,7 +69,8 @@ class Scope:
     Attributes:
         run_id: LangChain's id of the run, or None.
         time_to_first_token_s: Of the attempt under way, once there was content.
-        pending: What LangChain's handlers have not heard yet, if there is anything.
+        pending: What LangChain's handlers have not heard yet, if there is anything; who is in a
+            hurry looks here before a `flush`.
     """
 
     __slots__ = (

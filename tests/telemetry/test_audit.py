@@ -101,7 +101,9 @@ def test_any_words_fit_into_one_line(path: Path) -> None:
     with AuditLog(path):
         emit(call(model=model))
 
-    assert records(path)[0]["model"] == model
+    (record,) = records(path)
+    assert record["model"] == model
+    assert record["time"] == "2026-11-23T04:05:06.789123+00:00"
 
 
 def test_never_more_than_four_characters_of_a_key(path: Path) -> None:
