@@ -80,7 +80,7 @@ class Said(NamedTuple):
         read: Tokens that it read, by LangChain's word.
         written: Tokens that it wrote, likewise.
         is_cached: Whether the answer came from LangChain's cache.
-        reported: The server's own count of tokens and cost, where one of these is missing.
+        reported: The server's own count of tokens and cost, where one of these is no number.
     """
 
     attempts: Any = None
@@ -101,7 +101,7 @@ class Said(NamedTuple):
         usage: Mapping[str, Any] = message.usage_metadata or _NOT_REPORTED
         read, written = usage.get("input_tokens"), usage.get("output_tokens")
         cost, reported = metadata.get("cost"), _NOT_REPORTED
-        if read is None or written is None or cost is None:
+        if not (isinstance(read, int) and isinstance(written, int) and isinstance(cost, float)):
             reported = _copied(metadata.get("token_usage"))
         return cls(
             metadata.get("attempts"),

@@ -250,6 +250,18 @@ def test_what_becomes_of_an_answer_afterwards_changes_no_count() -> None:
     assert (overall.calls, overall.cached, overall.input_tokens) == (1, 0, 10)
 
 
+def test_where_langchains_count_is_no_number_the_servers_is_taken() -> None:
+    metrics, run_id, said = StoryMetrics(), uuid4(), answer("a/b", 1.0)
+    message: Any = said.generations[0][0].message  # type: ignore[union-attr]
+    message.usage_metadata |= {"input_tokens": "many"}
+    message.response_metadata["token_usage"] = {"prompt_tokens": 7}
+    metrics.on_chat_model_start({}, [], run_id=run_id, metadata={"ls_model_name": "a/b"})
+
+    metrics.on_llm_end(said, run_id=run_id)
+
+    assert metrics.snapshot().overall.input_tokens == 7
+
+
 def test_an_odd_log_of_attempts_is_one_attempt() -> None:
     metrics, run_id, said = StoryMetrics(), uuid4(), answer("a/b", 1.0)
     said.generations[0][0].message.response_metadata["attempts"] = [{}, None]  # type: ignore[union-attr]
