@@ -254,7 +254,7 @@ def test_where_langchains_count_is_no_number_the_servers_is_taken() -> None:
     metrics, run_id, said = StoryMetrics(), uuid4(), answer("a/b", 1.0)
     message: Any = said.generations[0][0].message  # type: ignore[union-attr]
     message.usage_metadata |= {"input_tokens": "many"}
-    message.response_metadata["token_usage"] = {"prompt_tokens": 7}
+    message.response_metadata |= {"cost": 0.5, "token_usage": {"prompt_tokens": 7}}
     metrics.on_chat_model_start({}, [], run_id=run_id, metadata={"ls_model_name": "a/b"})
 
     metrics.on_llm_end(said, run_id=run_id)
